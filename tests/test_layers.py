@@ -70,7 +70,7 @@ def _names(node: ast.AST, folder: list[str]) -> list[str]:
     if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(
         ("import_module", "__import__")
     ):
-        return [arg.value for arg in node.args[:1] if isinstance(arg, ast.Constant)]
+        return [str(arg.value) for arg in node.args[:1] if isinstance(arg, ast.Constant)]
     return []
 
 

@@ -1,0 +1,128 @@
+"""The tables of the label store, as named steps that each ran once in a transaction of their own.
+
+A released step is never edited; a change is a further step. A store that knows a step which this program does not was
+written by a newer version and is refused.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from posestudio.errors import StoreError
+
+if TYPE_CHECKING:
+    from posestudio.store.database import Database
+
+FIRST = """
+CREATE TABLE migrations (name VARCHAR PRIMARY KEY, "at" TIMESTAMP NOT NULL);
+CREATE TABLE meta (key VARCHAR PRIMARY KEY, value VARCHAR NOT NULL);
+CREATE SEQUENCE source_ids;
+CREATE SEQUENCE group_ids;
+CREATE SEQUENCE image_ids;
+CREATE SEQUENCE instance_ids;
+CREATE SEQUENCE box_revisions;
+CREATE SEQUENCE label_revisions;
+CREATE SEQUENCE prediction_ids;
+
+CREATE TABLE sources (
+    source_id BIGINT PRIMARY KEY, kind VARCHAR NOT NULL, path VARCHAR NOT NULL, header JSON,
+    added_at TIMESTAMP NOT NULL);
+CREATE TABLE groups (
+    group_id BIGINT PRIMARY KEY, split VARCHAR NOT NULL, fold BOOLEAN NOT NULL,
+    CHECK (split IN ('train', 'val', 'unlabeled')));
+CREATE TABLE images (
+    image_id BIGINT PRIMARY KEY, sha256 VARCHAR NOT NULL UNIQUE, width INTEGER NOT NULL, height INTEGER NOT NULL,
+    phash UBIGINT, group_id BIGINT NOT NULL, link_path VARCHAR, added_at TIMESTAMP NOT NULL,
+    CHECK (width > 0 AND height > 0));
+CREATE TABLE image_sources (
+    image_id BIGINT NOT NULL, source_id BIGINT NOT NULL, file_name VARCHAR NOT NULL, coco_id BIGINT, extra JSON,
+    position BIGINT NOT NULL);
+CREATE TABLE instances (
+    instance_id BIGINT PRIMARY KEY, image_id BIGINT NOT NULL, source_id BIGINT, coco_id BIGINT,
+    category_id BIGINT NOT NULL, iscrowd BOOLEAN NOT NULL, area DOUBLE, area_source VARCHAR,
+    reviewed_on_import BOOLEAN NOT NULL, extra JSON, created_at TIMESTAMP NOT NULL);
+
+CREATE TABLE box_journal (
+    box_revision BIGINT PRIMARY KEY, instance_id BIGINT NOT NULL, x DOUBLE NOT NULL, y DOUBLE NOT NULL,
+    w DOUBLE NOT NULL, h DOUBLE NOT NULL, source VARCHAR NOT NULL, hidden BOOLEAN NOT NULL, who VARCHAR NOT NULL,
+    "at" TIMESTAMP NOT NULL, edit_id VARCHAR,
+    CHECK (isfinite(x) AND isfinite(y) AND isfinite(w) AND isfinite(h) AND w > 0 AND h > 0));
+CREATE VIEW boxes_now AS
+    SELECT * FROM box_journal
+    QUALIFY row_number() OVER (PARTITION BY instance_id ORDER BY box_revision DESC) = 1;
+
+CREATE TABLE label_journal (
+    revision BIGINT PRIMARY KEY, instance_id BIGINT NOT NULL, keypoint SMALLINT NOT NULL, state VARCHAR NOT NULL,
+    x DOUBLE, y DOUBLE, v TINYINT NOT NULL, reason VARCHAR, who VARCHAR NOT NULL, "at" TIMESTAMP NOT NULL,
+    origin VARCHAR NOT NULL, run_id VARCHAR, queued_for VARCHAR, seconds DOUBLE, follows BIGINT, edit_id VARCHAR,
+    undoes VARCHAR,
+    CHECK (origin IN ('import', 'edit', 'accept', 'undo')),
+    CHECK (keypoint >= 0),
+    CHECK (follows IS NULL OR follows < revision),
+    CHECK ((state = 'placed' AND v IN (1, 2) AND x IS NOT NULL AND y IS NOT NULL AND isfinite(x) AND isfinite(y)
+                AND reason IS NULL)
+        OR (state = 'absent' AND v = 0 AND x IS NULL AND y IS NULL AND reason IN ('outside', 'cannot tell'))
+        OR (state = 'open' AND v = 0 AND x IS NULL AND y IS NULL AND reason IS NULL)));
+CREATE VIEW labels_now AS
+    SELECT instance_id, keypoint, revision, state, x, y, v, reason, who, "at", origin
+    FROM label_journal
+    QUALIFY row_number() OVER (PARTITION BY instance_id, keypoint ORDER BY revision DESC) = 1;
+CREATE TABLE labels (
+    instance_id BIGINT, keypoint SMALLINT, revision BIGINT NOT NULL, state VARCHAR NOT NULL, x DOUBLE, y DOUBLE,
+    v TINYINT NOT NULL, reason VARCHAR, who VARCHAR NOT NULL, "at" TIMESTAMP NOT NULL, origin VARCHAR NOT NULL,
+    PRIMARY KEY (instance_id, keypoint));
+
+CREATE TABLE predictions (
+    prediction_id BIGINT PRIMARY KEY, run_id VARCHAR, model VARCHAR NOT NULL, instance_id BIGINT NOT NULL,
+    box_revision BIGINT NOT NULL, student VARCHAR NOT NULL, x DOUBLE[] NOT NULL, y DOUBLE[] NOT NULL,
+    score DOUBLE[] NOT NULL, "at" TIMESTAMP NOT NULL);
+CREATE TABLE uncertainties (
+    run_id VARCHAR NOT NULL, instance_id BIGINT NOT NULL, keypoint SMALLINT NOT NULL, uncertainty DOUBLE,
+    error_probability DOUBLE, distance_px DOUBLE, reason VARCHAR);
+CREATE TABLE runs (
+    run_id VARCHAR PRIMARY KEY, status VARCHAR NOT NULL, preset VARCHAR, size VARCHAR, snapshot_id VARCHAR,
+    from_run VARCHAR, created_at TIMESTAMP NOT NULL, ended_at TIMESTAMP, metrics JSON);
+CREATE TABLE snapshots (
+    snapshot_id VARCHAR PRIMARY KEY, created_at TIMESTAMP NOT NULL, people BIGINT NOT NULL, labeled BIGINT NOT NULL);
+CREATE TABLE tombstones (
+    kind VARCHAR NOT NULL, id BIGINT NOT NULL, who VARCHAR NOT NULL, "at" TIMESTAMP NOT NULL);
+CREATE INDEX label_journal_instance ON label_journal (instance_id);
+CREATE INDEX box_journal_instance ON box_journal (instance_id);
+CREATE INDEX label_journal_edit ON label_journal (edit_id);
+"""
+
+STEPS: tuple[tuple[str, str], ...] = (("0001_first", FIRST),)
+"""(name, SQL) in the order in which they run."""
+
+
+def migrate(database: "Database") -> list[str]:
+    """Run the steps that the store has not seen; returns their names.
+
+    Raises:
+        StoreError: the store was written by a newer version, or is some other program's DuckDB file.
+    """
+    rows = database.read("SELECT table_name FROM duckdb_tables() WHERE schema_name = 'main'")
+    tables = {row["table_name"] for row in rows}
+    seen: set[str] = set()
+    if "migrations" in tables:
+        seen = {row["name"] for row in database.read("SELECT name FROM migrations")}
+    elif tables:
+        raise StoreError(
+            f"{database.path} is a DuckDB file of another program, not a label store.\n"
+            "Choose another project folder."
+        )
+    newer = sorted(seen - {name for name, _ in STEPS})
+    if newer:
+        raise StoreError(
+            f"The label store {database.path} was written by a newer PoseStudio (it has {newer[-1]}).\n"
+            "Update PoseStudio, or use a backup made before that update."
+        )
+    done = []
+    for name, sql in STEPS:
+        if name not in seen:
+            database.write(lambda cursor, name=name, sql=sql: _apply(cursor, name, sql))
+            done.append(name)
+    return done
+
+
+def _apply(cursor: Any, name: str, sql: str) -> None:
+    cursor.execute(sql)
+    cursor.execute("""INSERT INTO migrations VALUES (?, now() AT TIME ZONE 'UTC')""", [name])

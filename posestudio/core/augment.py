@@ -1,7 +1,7 @@
 """Views of a crop: an affine move, a mirror, or nothing, drawn for a batch at once and undone exactly or by one warp.
 
-A `View` moves images, points and heatmaps together. What changes colors is in `posestudio.core.color`, what hides
-parts of the picture in `posestudio.core.occlude`.
+A `View` moves images, points and heatmaps together. What changes colors is written in `posestudio.core.color`, what
+hides parts of the picture in `posestudio.core.occlude`; both are offered here too, so that this is the one door.
 """
 
 import math
@@ -13,6 +13,14 @@ import torch
 from torch import Tensor
 
 from posestudio.core import heatmaps
+from posestudio.core.color import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    denormalize,
+    jitter_color,
+    normalize,
+    rand_augment,
+)
 from posestudio.core.geometry import (
     apply,
     coverage,
@@ -25,6 +33,12 @@ from posestudio.core.geometry import (
     sampling_grid,
     warp,
 )
+from posestudio.core.occlude import cutmix, cutout, jccm, joco, joint_cut_occlude, joint_cutout
+
+__all__ = [
+    "IMAGENET_MEAN", "IMAGENET_STD", "View", "affine_matrix", "cutmix", "cutout", "denormalize", "draw_affine", "jccm",
+    "jitter_color", "joco", "joint_cut_occlude", "joint_cutout", "normalize", "rand_augment",
+]  # fmt: skip
 
 Geometry = Literal["rigid", "normalized"]
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from posestudio.store import bulk
 from posestudio.store.database import Cursor, next_ids, now
 
-
 DERIVED = 'instance_id, keypoint, revision, state, x, y, v, reason, who, "at", origin'
 """Columns of the table `labels`, which follows the journal in the same transaction."""
 

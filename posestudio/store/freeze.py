@@ -1,0 +1,179 @@
+"""Freeze the current people and labels of the store into a snapshot folder."""
+
+import json
+import os
+import shutil
+import time
+import uuid
+from pathlib import Path
+
+from posestudio.core.skeleton import Skeleton
+from posestudio.errors import NotFound, StoreError
+from posestudio.store import snapshots
+from posestudio.store.database import Cursor, Row, Store, now
+from posestudio.store.people import AREA_SHARE
+from posestudio.store.snapshots import People
+
+_LEFTOVER_SECONDS = 3600
+
+_ROWS = f"""
+WITH shown AS (
+    SELECT instances.*, b.x AS box_x, b.y AS box_y, b.w AS box_w, b.h AS box_h, b.box_revision,
+        groups.group_id, groups.split AS group_split, groups.fold AS group_fold, images.width, images.height,
+        coalesce(images.link_path, 'images/' || images.sha256) AS image_path, images.sha256
+    FROM instances JOIN boxes_now b USING (instance_id) JOIN images USING (image_id) JOIN groups USING (group_id)
+    WHERE NOT b.hidden),
+all_keypoints AS (SELECT unnest(range(KEYPOINTS)) AS k),
+taught AS (
+    SELECT DISTINCT keypoint AS k FROM labels JOIN shown USING (instance_id)
+    WHERE state = 'placed' AND group_split = 'train' AND NOT iscrowd),
+needed AS (
+    SELECT k FROM all_keypoints WHERE k IN (SELECT k FROM taught) OR NOT EXISTS (SELECT k FROM taught)),
+cells AS (
+    SELECT shown.instance_id, k, l.x, l.y, coalesce(l.v, 0)::TINYINT AS v,
+        (CASE l.state WHEN 'placed' THEN 1 WHEN 'absent' THEN 2 ELSE 0 END)::TINYINT AS state,
+        k IN (SELECT k FROM needed) AS is_needed
+    FROM shown CROSS JOIN all_keypoints
+    LEFT JOIN labels l ON l.instance_id = shown.instance_id AND l.keypoint = k),
+points AS (
+    SELECT instance_id, list(x ORDER BY k) AS x, list(y ORDER BY k) AS y, list(v ORDER BY k) AS v,
+        list(state ORDER BY k) AS state, bool_or(state <> 0) AS decided, bool_and(state <> 0 OR NOT is_needed) AS whole
+    FROM cells GROUP BY instance_id),
+names AS (
+    SELECT image_id, source_id, first(file_name ORDER BY position) AS file_name,
+        first(coco_id ORDER BY position) AS coco_image_id
+    FROM image_sources GROUP BY image_id, source_id),
+first_names AS (
+    SELECT image_id, min(source_id) AS source_id FROM names GROUP BY image_id),
+sourced AS (
+    SELECT shown.instance_id, coalesce(shown.source_id, first_names.source_id) AS source_id
+    FROM shown LEFT JOIN first_names USING (image_id))
+SELECT s.instance_id, s.image_id, s.image_path, s.width, s.height, s.box_x, s.box_y, s.box_w, s.box_h, s.box_revision,
+    p.x, p.y, p.v, p.state,
+    CASE WHEN s.group_split = 'train' AND NOT p.decided THEN 'unlabeled' ELSE s.group_split END AS split,
+    s.group_fold AND s.group_split = 'train' AND p.decided AS fold,
+    coalesce(s.area, {AREA_SHARE} * s.box_w * s.box_h) AS area, s.area IS NOT NULL AS area_given, s.iscrowd,
+    s.reviewed_on_import OR (p.decided AND p.whole) AS reviewed, s.group_id,
+    coalesce(sourced.source_id, -1) AS source_id, coalesce(names.coco_image_id, -1) AS coco_image_id,
+    coalesce(s.coco_id, -1) AS coco_id, coalesce(names.file_name, s.sha256) AS file_name
+FROM shown s JOIN points p USING (instance_id) JOIN sourced USING (instance_id)
+LEFT JOIN names ON names.image_id = s.image_id AND names.source_id = sourced.source_id
+ORDER BY s.instance_id
+"""
+
+
+def freeze(store: Store) -> Row:
+    """Write the people that are not hidden and their labels to snapshots/<id>/.
+
+    The folder appears whole or not at all. The same content gives the same id and the folder is used again.
+
+    Returns:
+        snapshot_id, path (of the folder), people, labeled (people with a placed keypoint), reused.
+
+    Raises:
+        InputError: the project has no skeleton yet.
+        StoreError: the disk is full or the folder cannot be written.
+    """
+    skeleton = store.require_skeleton()
+    root = store.project / "snapshots"
+    _remove_leftovers(root)
+    fresh = root / f".new-{uuid.uuid4().hex}"
+    try:
+        fresh.mkdir(parents=True)
+        with store.database.reading() as cursor:
+            _copy(cursor, fresh / snapshots.PEOPLE_FILE, len(skeleton.keypoints))
+        people = snapshots.read_people(fresh / snapshots.PEOPLE_FILE, len(skeleton.keypoints))
+        snapshot_id = snapshots.content_id(people, skeleton)
+        labeled = int((people.state == snapshots.PLACED).any(axis=1).sum())
+        header = _header(snapshot_id, skeleton, people, labeled)
+        _write_durably(fresh / snapshots.SNAPSHOT_FILE, header)
+        reused = not _move(fresh, root / snapshot_id)
+    except OSError as error:
+        raise StoreError(f"The snapshot could not be written to {root}: {error}.") from error
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+    store.write(
+        lambda cursor: cursor.execute(
+            "INSERT INTO snapshots VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            [snapshot_id, now(), len(people), labeled],
+        )
+    )
+    return {
+        "snapshot_id": snapshot_id,
+        "path": str(root / snapshot_id),
+        "people": len(people),
+        "labeled": labeled,
+        "reused": reused,
+    }
+
+
+def list_snapshots(store: Store) -> list[Row]:
+    """Snapshots, the newest first."""
+    return store.read("SELECT * FROM snapshots ORDER BY created_at DESC, snapshot_id")
+
+
+def current(store: Store) -> snapshots.Snapshot:
+    """Freeze and read: the project as it is now, in the form that training and evaluation read."""
+    return snapshots.read(Path(freeze(store)["path"]))
+
+
+def _copy(cursor: Cursor, file: Path, keypoints: int) -> None:
+    rows = _ROWS.replace("KEYPOINTS", str(int(keypoints)))
+    target = str(file).replace("'", "''")
+    cursor.execute(f"COPY ({rows}) TO '{target}' (FORMAT parquet)")
+
+
+def _header(snapshot_id: str, skeleton: Skeleton, people: People, labeled: int) -> str:
+    taught = snapshots.taught(people)
+    names = zip(skeleton.keypoints, taught, strict=True)
+    splits = [str(split) for split in people.split]
+    content = {
+        "id": snapshot_id,
+        "format": snapshots.FORMAT,
+        "created_at": now().isoformat(timespec="seconds") + "Z",
+        "people": len(people),
+        "labeled": labeled,
+        "splits": {split: splits.count(split) for split in ("train", "val", "unlabeled")},
+        "untaught": [name for name, known in names if not known],
+        "skeleton": skeleton.to_dict(),
+    }
+    return json.dumps(content, indent=1) + "\n"
+
+
+def _write_durably(file: Path, text: str) -> None:
+    with open(file, "w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    for path in (file.parent / snapshots.PEOPLE_FILE, file.parent):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _move(fresh: Path, target: Path) -> bool:
+    """Put the new folder in its place; False when a good one is already there."""
+    if target.exists():
+        try:
+            snapshots.read(target)
+            return False
+        except (NotFound, StoreError):
+            target.rename(target.with_name(f".damaged-{uuid.uuid4().hex[:8]}-{target.name}"))
+    try:
+        fresh.rename(target)
+    except OSError:
+        if target.exists():  # another thread froze the same content at the same moment
+            return False
+        raise
+    return True
+
+
+def _remove_leftovers(root: Path) -> None:
+    for folder in root.glob(".new-*"):
+        try:
+            if time.time() - folder.stat().st_mtime > _LEFTOVER_SECONDS:
+                shutil.rmtree(folder, ignore_errors=True)
+        except OSError:
+            continue

@@ -196,7 +196,7 @@ def _assemble(spec: ModelSpec, tensors: Mapping[str, Tensor], path: Path) -> Pos
 
 
 def _torchvision_weights(name: str) -> tuple[Mapping[str, Tensor] | None, str]:
-    """torchvision's weights and their name, or None and why not."""
+    """Find the weights of torchvision and their name, or None and why not."""
     entry = torchvision.models.get_model_weights(name).DEFAULT  # type: ignore[attr-defined]
     cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(entry.url).name
     try:

@@ -27,8 +27,8 @@ def same(one: PoseNet, other: PoseNet) -> bool:
     return mine.keys() == theirs.keys() and all(torch.equal(mine[k], theirs[k]) for k in mine)
 
 
-def test_the_real_mobilenet_file_fits_and_both_students_start_equal(shared_data: Path) -> None:
-    path = shared_data.parent / "weights" / "mobilenet_v2-imagenet-features.pth"
+def test_the_real_mobilenet_file_fits_and_both_students_start_equal(shared_weights: Path) -> None:
+    path = shared_weights
     one, other = student("mobilenet_v2", 0), student("mobilenet_v2", 1)
     head = one.final.weight.clone()
     line = load_imagenet(one, path)

@@ -54,7 +54,7 @@ def fetch(cursor: Cursor, sql: str, params: Sequence[Any] = ()) -> list[Row]:
     cursor.execute(sql, list(params))
     names = [column[0] for column in cursor.description or []]
     return [
-        {name: _plain(value) for name, value in zip(names, row, strict=True)}
+        {name: plain(value) for name, value in zip(names, row, strict=True)}
         for row in cursor.fetchall()
     ]
 
@@ -65,7 +65,8 @@ def next_ids(cursor: Cursor, sequence: str, count: int) -> list[int]:
     return [row[0] for row in found]
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A value as JSON can hold it: a time becomes text, the rest stays."""
     if isinstance(value, datetime):
         return value.isoformat(timespec="microseconds") + "Z"
     return value
@@ -133,6 +134,11 @@ class Database:
                 raise StoreError(f"The label store {self.path} is closed.")
             self._jobs.put((job, done))
         return done.result()
+
+    def checkpoint(self) -> None:
+        """Fold the write-ahead log into the file; a reader in between puts it off, which is fine."""
+        with self._cursor() as cursor, suppress(duckdb.Error):
+            cursor.execute("CHECKPOINT")
 
     def close(self) -> None:
         """Finish the queued writes and running reads, then let go of the file. Twice is fine."""

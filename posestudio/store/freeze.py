@@ -17,49 +17,31 @@ from posestudio.store.snapshots import People
 _LEFTOVER_SECONDS = 3600
 
 _ROWS = f"""
-WITH shown AS (
-    SELECT instances.*, b.x AS box_x, b.y AS box_y, b.w AS box_w, b.h AS box_h, b.box_revision,
-        groups.group_id, groups.split AS group_split, groups.fold AS group_fold, images.width, images.height,
-        coalesce(images.link_path, 'images/' || images.sha256) AS image_path, images.sha256
-    FROM instances JOIN boxes_now b USING (instance_id) JOIN images USING (image_id) JOIN groups USING (group_id)
-    WHERE NOT b.hidden),
-all_keypoints AS (SELECT unnest(range(KEYPOINTS)) AS k),
-taught AS (
-    SELECT DISTINCT keypoint AS k FROM labels JOIN shown USING (instance_id)
-    WHERE state = 'placed' AND group_split = 'train' AND NOT iscrowd),
-needed AS (
-    SELECT k FROM all_keypoints WHERE k IN (SELECT k FROM taught) OR NOT EXISTS (SELECT k FROM taught)),
-cells AS (
-    SELECT shown.instance_id, k, l.x, l.y, coalesce(l.v, 0)::TINYINT AS v,
-        (CASE l.state WHEN 'placed' THEN 1 WHEN 'absent' THEN 2 ELSE 0 END)::TINYINT AS state,
-        k IN (SELECT k FROM needed) AS is_needed
-    FROM shown CROSS JOIN all_keypoints
-    LEFT JOIN labels l ON l.instance_id = shown.instance_id AND l.keypoint = k),
+WITH shown AS (FROM people_now WHERE NOT hidden),
 points AS (
-    SELECT instance_id, list(x ORDER BY k) AS x, list(y ORDER BY k) AS y, list(v ORDER BY k) AS v,
-        list(state ORDER BY k) AS state, bool_or(state <> 0) AS decided, bool_and(state <> 0 OR NOT is_needed) AS whole
-    FROM cells GROUP BY instance_id),
+    SELECT shown.instance_id, list(l.x ORDER BY k) AS x, list(l.y ORDER BY k) AS y,
+        list(coalesce(l.v, 0)::TINYINT ORDER BY k) AS v,
+        list((CASE l.state WHEN 'placed' THEN 1 WHEN 'absent' THEN 2 ELSE 0 END)::TINYINT ORDER BY k) AS state
+    FROM shown CROSS JOIN (SELECT unnest(range(KEYPOINTS)) AS k) keypoints
+    LEFT JOIN labels l ON l.instance_id = shown.instance_id AND l.keypoint = k
+    GROUP BY shown.instance_id),
 names AS (
     SELECT image_id, source_id, first(file_name ORDER BY position) AS file_name,
         first(coco_id ORDER BY position) AS coco_image_id
     FROM image_sources GROUP BY image_id, source_id),
-first_names AS (
-    SELECT image_id, min(source_id) AS source_id FROM names GROUP BY image_id),
 sourced AS (
-    SELECT shown.instance_id, coalesce(shown.source_id, first_names.source_id) AS source_id
-    FROM shown LEFT JOIN first_names USING (image_id))
-SELECT s.instance_id, s.image_id, s.image_path, s.width, s.height, s.box_x, s.box_y, s.box_w, s.box_h, s.box_revision,
-    p.x, p.y, p.v, p.state,
-    CASE WHEN s.group_split = 'train' AND NOT p.decided THEN 'unlabeled' ELSE s.group_split END AS split,
-    s.group_fold AND s.group_split = 'train' AND p.decided AS fold,
-    coalesce(s.area, {AREA_SHARE} * s.box_w * s.box_h) AS area, s.area IS NOT NULL AS area_given, s.iscrowd,
-    s.reviewed_on_import OR (p.decided AND p.whole) AS reviewed, s.group_id,
-    coalesce(sourced.source_id, -1) AS source_id, coalesce(names.coco_image_id, -1) AS coco_image_id,
+    SELECT instance_id, coalesce(shown.source_id, first_source) AS source_id FROM shown
+    LEFT JOIN (SELECT image_id, min(source_id) AS first_source FROM names GROUP BY image_id) USING (image_id))
+SELECT s.instance_id, s.image_id, s.image_path, s.width, s.height, s.x AS box_x, s.y AS box_y, s.w AS box_w,
+    s.h AS box_h, s.box_revision, p.x, p.y, p.v, p.state, s.split, s.fold,
+    coalesce(s.area, {AREA_SHARE} * s.w * s.h) AS area, s.area IS NOT NULL AS area_given, s.iscrowd, s.reviewed,
+    s.group_id, coalesce(sourced.source_id, -1) AS source_id, coalesce(names.coco_image_id, -1) AS coco_image_id,
     coalesce(s.coco_id, -1) AS coco_id, coalesce(names.file_name, s.sha256) AS file_name
 FROM shown s JOIN points p USING (instance_id) JOIN sourced USING (instance_id)
 LEFT JOIN names ON names.image_id = s.image_id AND names.source_id = sourced.source_id
 ORDER BY s.instance_id
 """
+"""A row a person; KEYPOINTS stands for their number. A person drawn by hand belongs to the image's first source."""
 
 
 def freeze(store: Store) -> Row:

@@ -70,6 +70,31 @@ CREATE TABLE labels (
     v TINYINT NOT NULL, reason VARCHAR, who VARCHAR NOT NULL, "at" TIMESTAMP NOT NULL, origin VARCHAR NOT NULL,
     PRIMARY KEY (instance_id, keypoint));
 
+CREATE VIEW taught_keypoints AS
+    SELECT DISTINCT keypoint
+    FROM labels JOIN instances USING (instance_id) JOIN boxes_now USING (instance_id)
+    JOIN images USING (image_id) JOIN groups USING (group_id)
+    WHERE state = 'placed' AND split = 'train' AND NOT iscrowd AND NOT hidden;
+CREATE VIEW needed_keypoints AS
+    SELECT keypoint FROM (
+        SELECT unnest(range(json_array_length(value::JSON, 'keypoints')::BIGINT)) AS keypoint
+        FROM meta WHERE key = 'skeleton')
+    WHERE keypoint IN (SELECT keypoint FROM taught_keypoints) OR NOT EXISTS (SELECT keypoint FROM taught_keypoints);
+CREATE VIEW people_now AS
+    SELECT instances.*, sha256, coalesce(link_path, 'images/' || sha256) AS image_path, width, height, group_id,
+        CASE WHEN groups.split = 'train' AND coalesce(placed + absent, 0) = 0 THEN 'unlabeled'
+            ELSE groups.split END AS split,
+        fold AND groups.split = 'train' AND coalesce(placed + absent, 0) > 0 AS fold,
+        b.x, b.y, b.w, b.h, box_revision, b.source AS box_source, hidden,
+        coalesce(placed, 0) AS placed, coalesce(absent, 0) AS absent,
+        reviewed_on_import OR (coalesce(placed + absent, 0) > 0
+            AND needed = (SELECT count(*) FROM needed_keypoints)) AS reviewed
+    FROM instances JOIN boxes_now b USING (instance_id) JOIN images USING (image_id) JOIN groups USING (group_id)
+    LEFT JOIN (
+        SELECT instance_id, count(*) FILTER (state = 'placed') AS placed, count(*) FILTER (state = 'absent') AS absent,
+            count(*) FILTER (state <> 'open' AND keypoint IN (SELECT keypoint FROM needed_keypoints)) AS needed
+        FROM labels GROUP BY instance_id) USING (instance_id);
+
 CREATE TABLE predictions (
     prediction_id BIGINT PRIMARY KEY, run_id VARCHAR, model VARCHAR NOT NULL, instance_id BIGINT NOT NULL,
     box_revision BIGINT NOT NULL, student VARCHAR NOT NULL, x DOUBLE[] NOT NULL, y DOUBLE[] NOT NULL,

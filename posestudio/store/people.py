@@ -8,12 +8,19 @@ from typing import Any
 
 from posestudio.errors import InputError, NotFound
 from posestudio.store import bulk
-from posestudio.store.database import Cursor, Row, Store, fetch, next_ids, now
+from posestudio.store.database import Cursor, Row, Store, fetch, next_ids, now, plain
+from posestudio.store.groups import require_split
 
 AREA_SHARE = 0.53
 """Area of a person whose file gives none, as a share of the box. Source: xtcocotools and Ultralytics use it too."""
 
 WHO_LENGTH = 100
+
+_PERSON = """
+SELECT instance_id, image_id, image_path, width, height, group_id, split, fold, x, y, w, h, box_revision, box_source,
+    hidden, iscrowd, category_id, source_id, coco_id, area, area_source, placed, absent, reviewed
+FROM people_now
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,3 +81,230 @@ def add_many(cursor: Cursor, rows: Sequence[NewPerson], who: str = "import") -> 
         },
     )
     return ids
+
+
+def list_people(
+    store: Store,
+    image_id: int | None = None,
+    *,
+    split: str | None = None,
+    hidden: bool = False,
+    limit: int | None = None,
+    offset: int = 0,
+) -> list[Row]:
+    """People by instance_id with their current box, split and how many keypoints are placed and absent.
+
+    Args:
+        store: the open store.
+        image_id: only those in this image.
+        split: only those of this split, as in a snapshot: nobody decided a keypoint yet means "unlabeled".
+        hidden: also those that were removed.
+        limit: at most so many.
+        offset: skip so many.
+    """
+    where, params = [], []
+    if image_id is not None:
+        where.append("image_id = ?")
+        params.append(image_id)
+    if split is not None:
+        where.append("split = ?")
+        params.append(require_split(split))
+    if not hidden:
+        where.append("NOT hidden")
+    condition = f"WHERE {' AND '.join(where)}" if where else ""
+    rows = store.read(
+        f"{_PERSON} {condition} ORDER BY instance_id LIMIT ? OFFSET ?",
+        [*params, limit, offset],
+    )
+    return [_person(row) for row in rows]
+
+
+def get(store: Store, instance_id: int) -> Row:
+    """One person, hidden or not: the fields of `list_people`, `labels` (see `labels.current`) and `revision`.
+
+    `revision` is the newest label revision of the person (0 without any): the base revision of the next edit.
+
+    Raises:
+        NotFound: no such person.
+    """
+    with store.database.reading() as cursor:
+        rows = fetch(cursor, f"{_PERSON} WHERE instance_id = ?", [instance_id])
+        if not rows:
+            raise NotFound(f"There is no person {instance_id}.")
+        labels = fetch(
+            cursor, "SELECT * FROM labels WHERE instance_id = ? ORDER BY keypoint", [instance_id]
+        )
+    revision = max((row["revision"] for row in labels), default=0)
+    for row in labels:
+        del row["instance_id"]
+    return {**_person(rows[0]), "labels": labels, "revision": revision}
+
+
+def boxes(store: Store, instance_id: int) -> list[Row]:
+    """Every box a person had, the oldest first: box_xywh, source, hidden, who, when.
+
+    Raises:
+        NotFound: no such person.
+    """
+    rows = store.read(
+        "SELECT * FROM box_journal WHERE instance_id = ? ORDER BY box_revision", [instance_id]
+    )
+    if not rows:
+        raise NotFound(f"There is no person {instance_id}.")
+    return [_person(row) for row in rows]
+
+
+def add(
+    store: Store, image_id: int, box_xywh: Sequence[float], *, who: str, box_source: str = "drawn"
+) -> int:
+    """Add one person to an image; returns the instance_id.
+
+    Raises:
+        NotFound: no such image.
+        InputError: the box is not four finite numbers with a size, or misses the image.
+    """
+
+    def job(cursor: Cursor) -> int:
+        box = _box_in_image(cursor, image_id, box_xywh)
+        return add_many(cursor, [NewPerson(image_id, box, box_source)], require_who(who))[0]
+
+    return store.write(job)
+
+
+def set_box(
+    store: Store,
+    instance_id: int,
+    box_xywh: Sequence[float],
+    *,
+    who: str,
+    edit_id: str | None = None,
+    box_source: str = "drawn",
+) -> Row:
+    """Move or resize a person's box; the old one stays in the journal. A repeated edit_id changes nothing.
+
+    Returns:
+        box_revision, saved_at, repeated.
+
+    Raises:
+        NotFound: no such person.
+        InputError: the box is not four finite numbers with a size, or misses the image; or the edit_id was used for
+            another person.
+    """
+
+    def job(cursor: Cursor) -> Row:
+        last = _last_box(cursor, instance_id)
+        box = _box_in_image(cursor, last["image_id"], box_xywh)
+        return _append_box(cursor, last, box, box_source, last["hidden"], who, edit_id)
+
+    return store.write(job)
+
+
+def set_hidden(
+    store: Store, instance_id: int, hidden: bool, *, who: str, edit_id: str | None = None
+) -> Row:
+    """Remove a person from every page and snapshot, or bring the person back; labels stay as they are.
+
+    Returns:
+        box_revision, saved_at, repeated.
+
+    Raises:
+        NotFound: no such person.
+    """
+
+    def job(cursor: Cursor) -> Row:
+        last = _last_box(cursor, instance_id)
+        box = (last["x"], last["y"], last["w"], last["h"])
+        return _append_box(cursor, last, box, last["source"], bool(hidden), who, edit_id)
+
+    return store.write(job)
+
+
+def require_people(cursor: Cursor, instance_ids: Sequence[int]) -> None:
+    """In a job: check that all these people exist.
+
+    Raises:
+        NotFound: one does not; the message names up to five.
+    """
+    found = cursor.execute(
+        "SELECT instance_id FROM instances WHERE instance_id IN (SELECT unnest(?::BIGINT[]))",
+        [list(instance_ids)],
+    ).fetchall()
+    missing = sorted(set(instance_ids) - {row[0] for row in found})
+    if missing:
+        names = ", ".join(map(str, missing[:5])) + (" ..." if len(missing) > 5 else "")
+        raise NotFound(f"There is no person {names}.")
+
+
+def require_who(who: str) -> str:
+    """The name of whoever edits, without surrounding blanks.
+
+    Raises:
+        InputError: it is empty, longer than 100 characters, or holds control characters.
+    """
+    name = who.strip() if isinstance(who, str) else ""
+    if not 0 < len(name) <= WHO_LENGTH or not name.isprintable():
+        raise InputError(
+            f"who must be a name of 1 to {WHO_LENGTH} printable characters, got {who!r}."
+        )
+    return name
+
+
+def _person(row: Row) -> Row:
+    box = [row.pop(name) for name in "xywh"]
+    return {**row, "box_xywh": box}
+
+
+def _box_in_image(
+    cursor: Cursor, image_id: int, box_xywh: Sequence[float]
+) -> tuple[float, float, float, float]:
+    size = cursor.execute(
+        "SELECT width, height FROM images WHERE image_id = ?", [image_id]
+    ).fetchone()
+    if size is None:
+        raise NotFound(f"There is no image {image_id}.")
+    numbers = list(box_xywh) if isinstance(box_xywh, (list, tuple)) else []
+    plain = all(isinstance(n, (int, float)) and not isinstance(n, bool) for n in numbers)
+    if len(numbers) != 4 or not plain or not all(map(math.isfinite, numbers)):
+        raise InputError(f"A box is four finite numbers x, y, width, height; got {box_xywh!r}.")
+    x, y, w, h = map(float, numbers)
+    if w < 1 or h < 1:
+        raise InputError(f"A box must be at least 1 pixel wide and high, got {w:g} x {h:g}.")
+    if x + w <= 0 or y + h <= 0 or x >= size[0] or y >= size[1] or max(w, h) > 4 * max(size):
+        raise InputError(f"The box {box_xywh!r} misses its image of {size[0]} x {size[1]} pixels.")
+    return x, y, w, h
+
+
+def _last_box(cursor: Cursor, instance_id: int) -> Row:
+    rows = fetch(
+        cursor,
+        "SELECT b.*, image_id FROM boxes_now b JOIN instances USING (instance_id) WHERE instance_id = ?",
+        [instance_id],
+    )
+    if not rows:
+        raise NotFound(f"There is no person {instance_id}.")
+    return rows[0]
+
+
+def _append_box(
+    cursor: Cursor,
+    last: Row,
+    box: tuple[float, float, float, float],
+    source: str,
+    hidden: bool,
+    who: str,
+    edit_id: str | None,
+) -> Row:
+    if edit_id is not None:
+        done = fetch(
+            cursor,
+            'SELECT box_revision, instance_id, "at" AS saved_at FROM box_journal WHERE edit_id = ?',
+            [edit_id],
+        )
+        if done and done[0].pop("instance_id") != last["instance_id"]:
+            raise InputError(f"The edit id {edit_id!r} was already used for another person.")
+        if done:
+            return {**done[0], "repeated": True}
+    revision, at = next_ids(cursor, "box_revisions", 1)[0], now()
+    values = [revision, last["instance_id"], *box, source, hidden, require_who(who), at, edit_id]
+    cursor.execute(f"INSERT INTO box_journal VALUES ({', '.join('?' * 11)})", values)
+    return {"box_revision": revision, "saved_at": plain(at), "repeated": False}

@@ -1,0 +1,90 @@
+"""Erase people or whole images for privacy. Only a tombstone without content stays."""
+
+from collections.abc import Sequence
+
+from posestudio.errors import NotFound
+from posestudio.store import bulk
+from posestudio.store.database import Cursor, Row, Store, now
+from posestudio.store.people import require_people, require_who
+
+
+def delete_people(store: Store, instance_ids: Sequence[int], *, who: str) -> Row:
+    """Erase people with all labels, boxes and predictions; a tombstone without content stays.
+
+    Snapshots, run folders and backups that were made before still hold them: delete those by hand.
+
+    Raises:
+        NotFound: one of them does not exist; then none is deleted.
+    """
+
+    def job(cursor: Cursor) -> Row:
+        _erase(cursor, instance_ids, require_who(who))
+        return {"deleted": sorted(set(instance_ids))}
+
+    found = store.write(job)
+    store.database.checkpoint()
+    return found
+
+
+def delete_image(store: Store, image_id: int, *, who: str) -> Row:
+    """Erase an image with its file and everybody in it; a linked file outside the project is left alone.
+
+    Raises:
+        NotFound: no such image.
+    """
+
+    def job(cursor: Cursor) -> Row:
+        name = require_who(who)
+        image = cursor.execute(
+            "SELECT sha256, link_path, group_id FROM images WHERE image_id = ?", [image_id]
+        ).fetchone()
+        if image is None:
+            raise NotFound(f"There is no image {image_id}.")
+        inside = cursor.execute(
+            "SELECT instance_id FROM instances WHERE image_id = ? ORDER BY ALL", [image_id]
+        ).fetchall()
+        people = [row[0] for row in inside]
+        _erase(cursor, people, name)
+        cursor.execute("DELETE FROM image_sources WHERE image_id = ?", [image_id])
+        cursor.execute("DELETE FROM images WHERE image_id = ?", [image_id])
+        cursor.execute(
+            "DELETE FROM groups WHERE group_id = ? AND group_id NOT IN (SELECT group_id FROM images)",
+            [image[2]],
+        )
+        _bury(cursor, "image", [image_id], name)
+        return {"image": image_id, "deleted": people, "file": None if image[1] else image[0]}
+
+    found = store.write(job)
+    if found["file"] is not None:
+        (store.project / "images" / found["file"]).unlink(missing_ok=True)
+    store.database.checkpoint()
+    return found
+
+
+def list_tombstones(store: Store) -> list[Row]:
+    """What was erased: kind ("person" or "image"), id, who, when."""
+    return store.read('SELECT * FROM tombstones ORDER BY "at", id')
+
+
+def _erase(cursor: Cursor, instance_ids: Sequence[int], who: str) -> None:
+    require_people(cursor, instance_ids)
+    wanted = sorted(set(instance_ids))
+    tables = ("labels", "label_journal", "box_journal", "predictions", "uncertainties", "instances")
+    for table in tables:
+        cursor.execute(
+            f"DELETE FROM {table} WHERE instance_id IN (SELECT unnest(?::BIGINT[]))", [wanted]
+        )
+    _bury(cursor, "person", wanted, who)
+
+
+def _bury(cursor: Cursor, kind: str, ids: list[int], who: str) -> None:
+    bulk.insert(
+        cursor,
+        "tombstones",
+        {
+            "kind": ("VARCHAR", kind),
+            "id": ("BIGINT", ids),
+            "who": ("VARCHAR", who),
+            "at": ("TIMESTAMP", now()),
+        },
+    )

@@ -52,8 +52,8 @@ install() {
     return
   fi
   say "Installing the packages of $list (the first time this takes some minutes) ..."
-  .venv/bin/python -m pip install --quiet --disable-pip-version-check -r "$list" &&
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable . ||
+  .venv/bin/python -m pip install -qq --disable-pip-version-check -r "$list" &&
+    .venv/bin/python -m pip install -qq --disable-pip-version-check --no-deps --editable . ||
     fail "Some packages could not be installed; pip's message is above." \
       "Check the network and the free disk space (about 6 GB), then run this again."
   printf '%s\n' "$now" >"$stamp"

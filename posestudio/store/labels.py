@@ -1,13 +1,20 @@
-"""Labels of people by people: an append-only journal, and what it says now."""
+"""Labels of people by people: an append-only journal, and what it says now.
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+Nothing here updates or deletes a row of the journal; an undo is a further row. The table `labels` holds the newest row
+of each keypoint and is written in the same transaction.
+"""
 
-from posestudio.store import bulk
-from posestudio.store.database import Cursor, next_ids, now
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
-DERIVED = 'instance_id, keypoint, revision, state, x, y, v, reason, who, "at", origin'
-"""Columns of the table `labels`, which follows the journal in the same transaction."""
+from posestudio.errors import InputError
+from posestudio.store import bulk, journal
+from posestudio.store.database import Cursor, Row, Store, fetch, next_ids, now
+from posestudio.store.journal import Conflict
+from posestudio.store.people import require_who
+
+__all__ = ["Conflict", "NewLabel", "current", "history", "import_many", "save_edits", "undo"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +56,136 @@ def import_many(cursor: Cursor, rows: Sequence[NewLabel], who: str = "import") -
     )
     if revisions:
         cursor.execute(
-            f"INSERT INTO labels SELECT {DERIVED} FROM label_journal WHERE revision BETWEEN ? AND ?",
+            f"INSERT INTO labels SELECT {journal.DERIVED} FROM label_journal WHERE revision BETWEEN ? AND ?",
             [revisions[0], revisions[-1]],
         )
     return count
+
+
+def save_edits(
+    store: Store,
+    instance_id: int,
+    edits: Sequence[Mapping[str, Any]],
+    *,
+    who: str,
+    edit_id: str,
+    base_revision: int | None,
+    origin: str = "edit",
+    queued_for: str | None = None,
+    seconds: float | None = None,
+    run_id: str | None = None,
+) -> Row:
+    """Append a person's edits of one instance in one transaction. Saved when this returns.
+
+    Args:
+        store: the open store.
+        instance_id: whose keypoints.
+        edits: {"keypoint": index or name, "state": "placed" | "absent" | "open", "x", "y" in image pixels and "v" 1
+            or 2 when placed, "reason" "outside" or "cannot tell" when absent}; its own "base_revision" goes before the
+            shared one.
+        who: name of the person who edits.
+        edit_id: the client's id of this edit; the same one again changes nothing and returns the first answer.
+        base_revision: newest revision of these keypoints that the client has seen; None skips the check (scripts).
+        origin: "edit" or "accept" (a prediction was taken over).
+        queued_for: why the person was in the queue.
+        seconds: time that was spent on it.
+        run_id: the run whose prediction was seen or accepted.
+
+    Returns:
+        revision (the base of the next edit), saved_at, repeated, and `others`: labels of other keypoints of this
+        person that are newer than base_revision, for the client to take over.
+
+    Raises:
+        NotFound: no such person.
+        Conflict: one of these keypoints is newer than its base revision.
+        InputError: an edit is not valid; nothing of the whole edit is saved.
+    """
+    if origin not in ("edit", "accept"):
+        raise InputError(f"origin must be edit or accept, got {origin!r}.")
+    context = journal.Context(
+        instance_id,
+        require_who(who),
+        origin,
+        journal.require_text(edit_id, "edit_id"),
+        None if queued_for is None else journal.require_text(queued_for, "queued_for"),
+        journal.require_seconds(seconds),
+    )
+    names = store.require_skeleton().keypoints
+    base = journal.require_revision(base_revision)
+
+    def job(cursor: Cursor) -> Row:
+        size = journal.image_size(cursor, instance_id)
+        changes = journal.read_edits(edits, names, size, base, run_id)
+        saved = journal.earlier(cursor, context)
+        if saved is None:
+            saved = journal.append(cursor, context, changes, names)
+            journal.promote(cursor, instance_id)
+        own = {change.keypoint for change in changes}
+        others = [
+            row
+            for row in journal.labels_of(cursor, instance_id)
+            if base is not None and row["revision"] > base and row["keypoint"] not in own
+        ]
+        return {**saved, "others": others}
+
+    return store.write(job)
+
+
+def undo(
+    store: Store, instance_id: int, *, who: str, edit_id: str, base_revision: int | None = None
+) -> Row:
+    """Take back the last edit of a person that was not taken back yet, by further rows. Imports stay.
+
+    Returns:
+        revision, saved_at, repeated, undone (the edit_id that was taken back) and labels (as they are now).
+
+    Raises:
+        NotFound: no such person.
+        InputError: there is nothing to undo.
+        Conflict: somebody changed these keypoints after base_revision.
+    """
+    context = journal.Context(
+        instance_id, require_who(who), "undo", journal.require_text(edit_id, "edit_id")
+    )
+    base = journal.require_revision(base_revision)
+    names = store.require_skeleton().keypoints
+
+    def job(cursor: Cursor) -> Row:
+        journal.image_size(cursor, instance_id)
+        saved = journal.earlier(cursor, context)
+        if saved is None:
+            undone = journal.last_edit(cursor, instance_id)
+            changes = journal.before(cursor, undone, base)
+            saved = journal.append(cursor, replace(context, undoes=undone), changes, names)
+            saved["undone"] = undone
+        return {**saved, "labels": journal.labels_of(cursor, instance_id)}
+
+    return store.write(job)
+
+
+def current(store: Store, instance_id: int) -> list[Row]:
+    """The keypoints of a person that have a label row, by keypoint index; the others are open.
+
+    Raises:
+        NotFound: no such person.
+    """
+    with store.database.reading() as cursor:
+        journal.image_size(cursor, instance_id)
+        return journal.labels_of(cursor, instance_id)
+
+
+def history(store: Store, instance_id: int) -> list[Row]:
+    """Every label row of a person, the oldest first, with the keypoint's `name`.
+
+    Raises:
+        NotFound: no such person.
+    """
+    names = store.require_skeleton().keypoints
+    with store.database.reading() as cursor:
+        journal.image_size(cursor, instance_id)
+        rows = fetch(
+            cursor,
+            "SELECT * FROM label_journal WHERE instance_id = ? ORDER BY revision",
+            [instance_id],
+        )
+    return [{**row, "name": names[row["keypoint"]]} for row in rows]

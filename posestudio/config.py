@@ -143,11 +143,8 @@ class SelectConfig:
 
     rule: Literal["min_uncertainty", "cross"] = "min_uncertainty"
     """The less uncertain accepted offer teaches both students, or each learns from the other's."""
-    uncertainty: Literal["view_std", "cross_std"] = "view_std"
-    """Maximum over the map of the standard deviation over one student's views, or over both students' maps.
-    Our reading of "cross-student uncertainty"; see core/pseudo.py."""
     normalize: bool = False
-    """Divide each student's votes by the peak of its mean vote before the deviation is taken."""
+    """Divide each student's votes by the peak of its mean vote before their deviation, the uncertainty, is taken."""
 
     def problems(self) -> Iterator[str]:
         return iter(())
@@ -314,7 +311,9 @@ def walk() -> tuple[Setting, ...]:
     return tuple(found)
 
 
-def make(preset: str, size: str, changes: Mapping[str, str | int | float | bool] | None = None) -> Config:
+def make(
+    preset: str, size: str, changes: Mapping[str, str | int | float | bool] | None = None
+) -> Config:
     """Settings from a preset, a size and single changes, in that order.
 
     Args:
@@ -421,7 +420,11 @@ def _build(values: Mapping[str, Any], preset: str, size: str) -> Config:
     hints = typing.get_type_hints(Config)
     parts = {
         part: hints[part](
-            **{key.split(".")[1]: value for key, value in values.items() if key.startswith(part + ".")}
+            **{
+                key.split(".")[1]: value
+                for key, value in values.items()
+                if key.startswith(part + ".")
+            }
         )
         for part in PARTS
     }

@@ -75,9 +75,7 @@ def from_dict(record: Mapping[str, Any], where: str = "skeleton") -> Skeleton:
     """
     names = record.get("keypoints")
     if not isinstance(names, (list, tuple)) or not names:
-        raise InputError(
-            f"{where} has no list of keypoint names. Give 'keypoints': ['nose', ...]."
-        )
+        raise InputError(f"{where} has no list of keypoint names. Give 'keypoints': ['nose', ...].")
     if len(names) > MAX_KEYPOINTS or not all(isinstance(name, str) and name for name in names):
         raise InputError(f"{where}: keypoints must be 1 to {MAX_KEYPOINTS} non-empty names.")
     if len(set(names)) != len(names):
@@ -122,9 +120,7 @@ def coco_sigma(name: str) -> float | None:
     return COCO_SIGMAS.get(part)
 
 
-def _sigmas(
-    given: object, names: tuple[str, ...], where: str
-) -> tuple[tuple[float, ...], str]:
+def _sigmas(given: object, names: tuple[str, ...], where: str) -> tuple[tuple[float, ...], str]:
     if given is None:
         found = [coco_sigma(name) for name in names]
         source = "coco" if None not in found else "coco and default"
@@ -140,16 +136,16 @@ def _positive(value: object) -> bool:
     return number and math.isfinite(value) and value > 0  # type: ignore[arg-type,operator]
 
 
-def _pairs(
-    given: object, count: int, base: int, where: str
-) -> tuple[tuple[int, int], ...]:
+def _pairs(given: object, count: int, base: int, where: str) -> tuple[tuple[int, int], ...]:
     if not isinstance(given, (list, tuple)):
         raise InputError(f"{where} must be a list of index pairs, got {given!r}.")
     found = []
     for pair in given:
         fits = isinstance(pair, (list, tuple)) and len(pair) == 2
         if not fits or not all(type(i) is int and base <= i < count + base for i in pair):
-            raise InputError(f"{where}: {pair!r} is not a pair of indices {base}..{count + base - 1}.")
+            raise InputError(
+                f"{where}: {pair!r} is not a pair of indices {base}..{count + base - 1}."
+            )
         if pair[0] == pair[1]:
             raise InputError(f"{where}: {pair!r} joins a keypoint to itself.")
         found.append((pair[0] - base, pair[1] - base))

@@ -1,0 +1,164 @@
+"""Everything one worker needs, built from a run folder: data, students, optimizer and objective."""
+
+import contextlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from posestudio.config import Config
+from posestudio.errors import NotFound, TrainingError
+from posestudio.models.pose_net import ModelSpec, PoseNet, build
+from posestudio.models.weights import load_imagenet, load_student
+from posestudio.store.snapshots import Snapshot
+from posestudio.store.snapshots import read as read_snapshot
+from posestudio.train import data, loop, objective
+from posestudio.train.run_folder import RunFolder
+
+Progress = Callable[[str, int, int], None]
+"""(what, done, in all): told while something takes long before the first step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A run about to start or go on.
+
+    share: (rank, processes). notices: lines that say what the students start from.
+    """
+
+    config: Config
+    snapshot: Snapshot
+    source: data.Source
+    learner: loop.Learner
+    method: objective.Method
+    device: torch.device
+    share: tuple[int, int]
+    notices: list[str]
+
+
+def default_device() -> torch.device:
+    """The graphics card of this process if there is one, else the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    return torch.device("cpu")
+
+
+def open_session(
+    run: RunFolder, *, steps: int, share: tuple[int, int] = (0, 1), progress: Progress | None = None
+) -> Session:
+    """Read the run's snapshot, cut its crops and build its students.
+
+    Args:
+        run: with config.json and run.json.
+        steps: length of the schedule.
+        share: (rank, processes) of a distributed run.
+        progress: told about the cutting of crops.
+
+    Raises:
+        TrainingError, NotFound, WeightsError: what the run needs is missing or does not fit.
+    """
+    config, record, device = run.config(), run.record(), default_device()
+    snapshot = read_snapshot(run.project / "snapshots" / str(record["snapshot"]))
+
+    def cutting(done: int, total: int) -> None:
+        if progress is not None:
+            progress("cutting crops", done, total)
+
+    source = data.open_source(snapshot, run.project, config, cutting)
+    if config.loss.unlabeled > 0 and len(source.split.unlabeled) == 0:
+        raise TrainingError(
+            f"Preset {config.preset} learns from unlabeled people and there are none. "
+            "Import images, or use --preset supervised."
+        )
+    students, notices = start_students(run, config, snapshot, record)
+    averages = [twin(student) for student in students] if config.train.ema > 0 else []
+    for net in (*students, *averages):
+        net.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    learner = loop.Learner(
+        students,
+        averages or students,
+        rate=lambda step: loop.learning_rate(
+            step, steps, peak=config.train.lr, schedule=config.train.schedule,
+            warmup=min(config.train.warmup, steps // 2),
+        ),
+        weight_decay=config.train.weight_decay,
+        clip=config.train.clip,
+        decay=config.train.ema,
+    )  # fmt: skip
+    method = objective.Method(config, snapshot.skeleton.flip_index, passes(config, device))
+    return Session(config, snapshot, source, learner, method, device, share, notices)
+
+
+def start_students(
+    run: RunFolder, config: Config, snapshot: Snapshot, record: dict
+) -> tuple[list[PoseNet], list[str]]:
+    """One or two students: those of another run, or new ones on ImageNet weights where there are any.
+
+    Raises:
+        NotFound: the other run has no students. TrainingError: they have other keypoints or another form.
+    """
+    spec = ModelSpec(
+        backbone=config.model.backbone,
+        head_channels=config.model.head_channels,
+        num_keypoints=len(snapshot.skeleton.keypoints),
+        height=config.data.height,
+        width=config.data.width,
+        padding=config.data.padding,
+        spread=config.data.spread,
+        freeze=config.model.freeze,
+    )
+    count = config.views.students
+    if record.get("from"):
+        before = RunFolder(run.path.parent / str(record["from"]))
+        files = list(before.students().values())
+        if not files:
+            raise NotFound(f"Run {before.path.name} has no students to start from.")
+        students = []
+        for index in range(count):
+            net, theirs, _ = load_student(files[min(index, len(files) - 1)])
+            if theirs.num_keypoints != spec.num_keypoints or theirs.backbone != spec.backbone:
+                raise TrainingError(
+                    f"Run {before.path.name} has {theirs.num_keypoints} keypoints on {theirs.backbone}; this run "
+                    f"has {spec.num_keypoints} on {spec.backbone}. Choose the same --size or train without --from."
+                )
+            students.append(_as_spec(net, spec))
+        return students, [f"Both students start from run {before.path.name}."]
+    weights = Path(record["weights"]) if record.get("weights") else None
+    notices, students = [], []
+    for index in range(count):
+        net = build(spec, seed=2 * config.train.seed + index)
+        notices.append(load_imagenet(net, weights, download=weights is None))
+        students.append(net)
+    return students, notices[:1]
+
+
+def _as_spec(net: PoseNet, spec: ModelSpec) -> PoseNet:
+    """The same weights in a network of this run's crop size and frozen stages."""
+    fresh = build(spec, seed=0)
+    try:
+        fresh.load_state_dict(net.state_dict())
+    except RuntimeError as error:
+        raise TrainingError(
+            f"The students to start from have another head than model.head_channels={spec.head_channels} asks for."
+        ) from error
+    return fresh
+
+
+def twin(net: PoseNet) -> PoseNet:
+    """A copy in evaluation mode that does not learn."""
+    copy = build(net.spec, seed=0)
+    copy.load_state_dict(net.state_dict())
+    return copy.eval().requires_grad_(False)
+
+
+def passes(config: Config, device: torch.device) -> Callable[[], contextlib.AbstractContextManager]:
+    """The context of network passes: bf16 where it is asked for or known to pay, else nothing."""
+    wanted = config.train.precision
+    if wanted == "auto":
+        pays = device.type == "cuda" or config.model.backbone.startswith("resnet")
+        wanted = "bf16" if pays else "fp32"
+    if wanted == "fp32":
+        return contextlib.nullcontext
+    return lambda: torch.autocast(device.type, dtype=torch.bfloat16)

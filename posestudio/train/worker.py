@@ -1,0 +1,267 @@
+"""Train a run folder, whoever starts it: a thread of the app, a child process, or torchrun on many devices.
+
+python -m posestudio.train.worker RUN_DIR
+torchrun --nproc-per-node 2 -m posestudio.train.worker RUN_DIR
+"""
+
+import dataclasses
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed
+
+from posestudio.errors import PoseStudioError, TrainingError
+from posestudio.events import Evaluated, Event, Failed, Saved, Started, Stepped, Stopped, Warned
+from posestudio.models.weights import save_student
+from posestudio.train import checkpoints, data, loop, objective, validate
+from posestudio.train.run_folder import STUDENT_FILES, RunFolder
+from posestudio.train.session import Progress, Session, default_device, open_session
+
+REPORT_EVERY = 10
+"""Steps between two Stepped events."""
+TRIAL_STEPS = 12
+"""Steps that are timed, and thrown away, to turn minutes into steps."""
+
+
+def run(
+    path: Path,
+    *,
+    stop: Callable[[], bool] | None = None,
+    on_event: Callable[[Event], None] | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Train, or go on training, a run folder to its end or until it is asked to stop.
+
+    Args:
+        path: PROJECT/runs/RUN with config.json and run.json.
+        stop: asked before every step; a file named "stop" in the folder asks the same.
+        on_event: told every event after it is on disk.
+        progress: told about long work before the first step.
+
+    Returns:
+        metrics.json: steps, seconds, images_per_second and the scores of both students on the stored fold.
+
+    Raises:
+        TrainingError: the run cannot start, is running already, or its loss is not finite.
+    """
+    folder = RunFolder(path)
+    torch.set_num_threads(folder.config().train.threads or max(1, (os.cpu_count() or 2) - 1))
+    with _processes() as share:
+        if share[0] != 0:
+            return _train(folder, share, stop=None, tell=lambda event: None, progress=None)
+        with folder.hold():
+            (path / "stop").unlink(missing_ok=True)
+            step = 0
+
+            def tell(event: Event) -> None:
+                nonlocal step
+                step = event.step
+                folder.append(event)
+                if on_event is not None:
+                    on_event(event)
+
+            try:
+                return _train(folder, share, stop=stop, tell=tell, progress=progress)
+            except (PoseStudioError, RuntimeError, OSError, MemoryError) as error:
+                tell(Failed(step=step, message=str(error) or type(error).__name__))
+                raise
+
+
+class _processes:
+    """(rank, processes) of this one, joined to the others if torchrun started it."""
+
+    def __enter__(self) -> tuple[int, int]:
+        self.joined = "RANK" in os.environ and "WORLD_SIZE" in os.environ
+        if not self.joined:
+            return 0, 1
+        backend = "nccl" if torch.cuda.is_available() else "gloo"
+        torch.distributed.init_process_group(backend)
+        return torch.distributed.get_rank(), torch.distributed.get_world_size()
+
+    def __exit__(self, *_: object) -> None:
+        if self.joined:
+            torch.distributed.destroy_process_group()
+
+
+def _train(
+    folder: RunFolder,
+    share: tuple[int, int],
+    *,
+    stop: Callable[[], bool] | None,
+    tell: Callable[[Event], None],
+    progress: Progress | None,
+) -> dict[str, Any]:
+    """The run itself, in one process."""
+    if share[0] != 0:
+        torch.distributed.barrier()  # the first process cuts the crops
+    steps = length(folder, share, progress)
+    session = open_session(folder, steps=steps, share=share, progress=progress)
+    if share[1] > 1 and share[0] == 0:
+        torch.distributed.barrier()
+    first = 0
+    if folder.state_path.exists():
+        first = checkpoints.load(folder.state_path, session.learner)
+        folder.forget_after(first)
+    split = session.source.split
+    tell(Started(first, steps, len(split.labeled), len(split.unlabeled), time.time()))
+    for notice in session.notices:
+        tell(Warned(first, "start", notice))
+    started, done, reason = time.perf_counter(), first, "done"
+    for done, losses in _steps(session, first + 1, steps):
+        event = losses.report(done, steps)
+        if event is not None:
+            tell(event)
+            if event.kept == 0 and session.config.loss.unlabeled > 0 and done > steps // 4:
+                tell(Warned(done, "empty_pool", "No pseudo-heatmap passed the threshold lately."))
+        asked = _asked(folder, stop, share)
+        if done % session.config.train.save_every == 0 or asked or done == steps:
+            keep(folder, session, done, tell)
+        if session.config.train.look_every and done % session.config.train.look_every == 0:
+            tell(Evaluated(done, "fold", validate.fold_scores(session)))
+        if asked and done < steps:
+            reason = "asked"
+            break
+    seconds = time.perf_counter() - started
+    people = session.config.data.batch_labeled + session.config.data.batch_unlabeled
+    metrics = {
+        **folder.metrics(),
+        "steps": done,
+        "seconds": round(folder.metrics().get("seconds", 0.0) + seconds, 2),
+        "images_per_second": round((done - first) * people / max(seconds, 1e-9), 2),
+        "fold": validate.fold_scores(session),
+        "device": session.device.type,
+    }
+    if share[0] == 0:
+        tell(Evaluated(done, "fold", metrics["fold"]))
+        folder.write_json("metrics.json", metrics)
+        tell(Stopped(done, reason))
+    return metrics
+
+
+def length(folder: RunFolder, share: tuple[int, int], progress: Progress | None) -> int:
+    """Steps of the run's schedule; minutes are turned into steps once, by a short trial, and written to run.json."""
+    config, record = folder.config(), folder.record()
+    if config.train.minutes <= 0:
+        return config.train.steps
+    if "steps" not in record:
+        if share[1] > 1:
+            raise TrainingError("A distributed run needs train.steps, not minutes.")
+        trial = open_session(folder, steps=TRIAL_STEPS, progress=progress)
+        times = [time.perf_counter()]
+        for _ in _steps(trial, 1, TRIAL_STEPS):
+            times.append(time.perf_counter())
+        paces = sorted(after - before for before, after in zip(times[2:], times[3:], strict=False))
+        pace = paces[len(paces) // 2]
+        record["steps"] = max(1, round(config.train.minutes * 60 / pace))
+        folder.write_json("run.json", record)
+    return int(record["steps"])
+
+
+def keep(folder: RunFolder, session: Session, step: int, tell: Callable[[Event], None]) -> None:
+    """Save the state to resume from and the students to use."""
+    if session.share[0] != 0:
+        return
+    checkpoints.save(folder.state_path, session.learner, step)
+    extra = {"skeleton": session.snapshot.skeleton.to_dict(), "step": step}
+    for net, file in zip(session.learner.averages, STUDENT_FILES.values(), strict=False):
+        save_student(folder.path / file, net, extra)
+    tell(Saved(step))
+
+
+@dataclasses.dataclass(slots=True)
+class _Means:
+    """Losses since the last report, summed on the device so that no step waits for it."""
+
+    people: int
+    sums: dict[str, torch.Tensor] = dataclasses.field(default_factory=dict)
+    count: int = 0
+    since: float = dataclasses.field(default_factory=time.perf_counter)
+
+    def add(self, losses: dict[str, torch.Tensor]) -> None:
+        for name, value in losses.items():
+            self.sums[name] = self.sums.get(name, torch.zeros_like(value)) + value
+        self.count += 1
+
+    def report(self, step: int, steps: int) -> Stepped | None:
+        """The means as an event, every REPORT_EVERY steps and at the last one.
+
+        Raises:
+            TrainingError: the loss is not finite.
+        """
+        if step % REPORT_EVERY and step != steps:
+            return None
+        means = {name: float(value) / self.count for name, value in self.sums.items()}
+        if not abs(means["loss"]) < float("inf"):
+            raise TrainingError(
+                f"The loss is {means['loss']} near step {step}. Lower --set train.lr=..., then train again."
+            )
+        pace = (time.perf_counter() - self.since) / self.count
+        self.sums, self.count, self.since = {}, 0, time.perf_counter()
+        return Stepped(
+            step=step,
+            loss=means["loss"],
+            loss_labeled=means["loss_labeled"],
+            loss_unlabeled=means.get("loss_unlabeled", 0.0),
+            kept=means.get("kept", 0.0),
+            uncertainty=means.get("uncertainty", 0.0),
+            images_per_second=self.people / pace,
+            eta_seconds=(steps - step) * pace,
+        )
+
+
+def _steps(session: Session, first: int, last: int) -> Iterator[tuple[int, _Means]]:
+    """Step from first to last; the means so far come with each."""
+    config = session.config
+    batches = data.batches(
+        session.source, config, first=first, last=last, device=session.device, share=session.share
+    )
+    unlabeled = config.data.batch_unlabeled if config.loss.unlabeled > 0 else 0
+    means = _Means(config.data.batch_labeled + unlabeled)
+    for step in loop.fit(session.learner, batches, make_objective(session)):
+        means.add(step.losses)
+        yield step.step, means
+
+
+def make_objective(session: Session) -> loop.Objective:
+    """The loss of this run's method as a function of students, batch and step."""
+    config, method = session.config, session.method
+
+    def minimized(students: Any, batch: objective.Batch, step: int) -> dict[str, torch.Tensor]:
+        if config.loss.unlabeled == 0 or batch.unlabeled is None:
+            return objective.supervised(students, batch, method)
+        weight = config.loss.unlabeled * min(1.0, step / max(1, config.loss.ramp))
+        generator = data.step_generator(config.train.seed, step, 3 + session.share[0])
+        return objective.semi_supervised(
+            students, batch, method, weight=weight, generator=generator
+        )
+
+    return minimized
+
+
+def _asked(folder: RunFolder, stop: Callable[[], bool] | None, share: tuple[int, int]) -> bool:
+    """Whether to stop after this step; all processes of a run hear the same answer."""
+    asked = (folder.path / "stop").exists() or (stop is not None and stop())
+    if share[1] > 1:
+        word = torch.tensor(int(asked), device=default_device())
+        torch.distributed.broadcast(word, 0)
+        asked = bool(word)
+    return asked
+
+
+def main() -> int:
+    """Train the run folder named on the command line; its events are the report."""
+    try:
+        run(Path(sys.argv[1]).resolve())
+    except PoseStudioError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -69,7 +69,7 @@ def target_maps(xy: np.ndarray, placed: np.ndarray, frame: Frame) -> tuple[Tenso
     maps = np.zeros((len(xy), height, width), dtype=np.float32)
     weight = placed.astype(np.float32)
     reach = int(3 * SPREAD)
-    span = np.arange(0, 2 * reach + 1, 1, np.float32)
+    span = np.arange(2 * reach + 1).astype(np.float32)
     patch = np.exp(-((span - reach) ** 2 + (span[:, None] - reach) ** 2) / (2 * SPREAD**2))
     for joint in range(len(xy)):
         x, y = int(xy[joint][0] / STRIDE + 0.5), int(xy[joint][1] / STRIDE + 0.5)

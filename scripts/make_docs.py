@@ -48,7 +48,7 @@ def _type(kind: typing.Any) -> str:
     choices = typing.get_args(kind)
     if choices:
         return ", ".join(f"`{choice}`" for choice in choices)
-    return {int: "whole number", float: "number", bool: "true or false"}.get(kind, kind.__name__)
+    return {int: "whole number", float: "number", bool: "true or false"}[kind]
 
 
 def _changes(groups: dict[str, dict[str, typing.Any]]) -> Iterator[str]:

@@ -1,5 +1,7 @@
 """Matrices, points and warps agree with each other and with torch's own affine_grid."""
 
+from typing import Any
+
 import cv2
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from posestudio.core import augment, geometry, heatmaps
 SIZE = (64, 48)
 
 
-def affine(degrees: float, zoom: float, size_hw=SIZE, batch: int = 1, kind="rigid"):
+def affine(degrees: float, zoom: float, size_hw=SIZE, batch: int = 1, kind: Any = "rigid"):
     """Matrix (batch, 2, 3) of one rotation and scale about the centre."""
     return augment.affine_matrix(
         torch.full((batch,), degrees, dtype=torch.float64),

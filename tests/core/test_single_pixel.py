@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import torch
@@ -24,7 +25,9 @@ class Move:
     exact: bool = False
 
 
-def matrix(degrees: float = 0.0, zoom: float = 1.0, flip: bool = False, kind="rigid") -> Tensor:
+def matrix(
+    degrees: float = 0.0, zoom: float = 1.0, flip: bool = False, kind: Any = "rigid"
+) -> Tensor:
     return augment.affine_matrix(
         torch.tensor([degrees], dtype=torch.float64),
         torch.tensor([zoom], dtype=torch.float64),
@@ -76,7 +79,13 @@ def codec(method) -> Move:
 def crop_view(**options) -> augment.View:
     """A view of crops of SIZE; of crops of STRIDE times SIZE for heatmaps."""
     generator = torch.Generator().manual_seed(5)
-    chosen = {"size_hw": SIZE, "rotation": 20.0, "scale": 0.2, "probability": 1.0, **options}
+    chosen: dict[str, Any] = {
+        "size_hw": SIZE,
+        "rotation": 20.0,
+        "scale": 0.2,
+        "probability": 1.0,
+        **options,
+    }
     return augment.draw_affine(generator, 1, **chosen)
 
 

@@ -259,6 +259,14 @@ def require_seconds(value: Any) -> float | None:
     return None if value is None else float(value)
 
 
+def is_inside(x: float, y: float, size: tuple[int, int]) -> bool:
+    """Whether a point lies in an image of (width, height) pixels, or at most MARGIN outside."""
+    return all(
+        -0.5 - MARGIN <= value <= length - 0.5 + MARGIN
+        for value, length in zip((x, y), size, strict=True)
+    )
+
+
 def _change(
     edit: Mapping[str, Any],
     names: Sequence[str],
@@ -303,11 +311,7 @@ def _keypoint(given: Any, names: Sequence[str]) -> int:
 def _point(x: Any, y: Any, size: tuple[int, int], where: str) -> tuple[float, float]:
     if not (_finite(x) and _finite(y)):
         raise InputError(f"{where}: x and y must be finite numbers, got {x!r}, {y!r}.")
-    inside = all(
-        -0.5 - MARGIN <= value <= length - 0.5 + MARGIN
-        for value, length in zip((x, y), size, strict=True)
-    )
-    if not inside:
+    if not is_inside(x, y, size):
         raise InputError(
             f"{where}: ({x:g}, {y:g}) lies outside the image of {size[0]} x {size[1]} pixels.\n"
             "Declare it absent with the reason 'outside' instead."

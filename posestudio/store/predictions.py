@@ -1,0 +1,235 @@
+"""What models believe about people: predictions of runs and of imported models, and how doubtful they are.
+
+A prediction is never a label. It carries the box it was made with and is stale once the box has moved. Only `accept`,
+which a person asks for, makes labels of it.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from posestudio.errors import InputError, NotFound
+from posestudio.store import bulk, journal, labels
+from posestudio.store.database import Cursor, Row, Store, fetch, next_ids, now
+
+_NEWEST = """
+SELECT p.*, p.box_revision <> b.box_revision AS stale FROM predictions p JOIN boxes_now b USING (instance_id)
+QUALIFY row_number() OVER (PARTITION BY p.instance_id, run_id, model, student ORDER BY prediction_id DESC) = 1
+"""
+
+
+def add_many(
+    cursor: Cursor,
+    *,
+    model: str,
+    student: str,
+    instance_id: Sequence[int],
+    box_revision: Sequence[int],
+    xy_image: Any,
+    score: Any,
+    run_id: str | None = None,
+) -> list[int]:
+    """In a job: keep the predictions of N people; older ones of the same model and student stay below them.
+
+    Args:
+        cursor: of the running job.
+        model: name of the model, such as the run's id.
+        student: "a", "b" or "ensemble"; "-" for a model without students.
+        instance_id: N people.
+        box_revision: N, the boxes they were made with.
+        xy_image: (N, K, 2) in image pixels, finite.
+        score: (N, K), finite.
+        run_id: the run, or None for an imported model.
+
+    Returns:
+        N prediction ids.
+
+    Raises:
+        InputError: a shape does not fit, or a number is not finite.
+    """
+    xy, scores = np.asarray(xy_image, np.float64), np.asarray(score, np.float64)
+    count = len(instance_id)
+    if xy.shape != (*scores.shape, 2) or scores.ndim != 2 or scores.shape[0] != count:
+        raise InputError(
+            f"Predictions of {count} people need xy (N, K, 2) and scores (N, K); got {xy.shape}, {scores.shape}."
+        )
+    if len(box_revision) != count or not (np.isfinite(xy).all() and np.isfinite(scores).all()):
+        raise InputError("Predictions need a box revision each and finite numbers only.")
+    ids = next_ids(cursor, "prediction_ids", count)
+    bulk.insert(
+        cursor,
+        "predictions",
+        {
+            "prediction_id": ("BIGINT", ids),
+            "run_id": ("VARCHAR", run_id),
+            "model": ("VARCHAR", model),
+            "instance_id": ("BIGINT", [int(value) for value in instance_id]),
+            "box_revision": ("BIGINT", [int(value) for value in box_revision]),
+            "student": ("VARCHAR", student),
+            "x": ("DOUBLE[]", xy[..., 0].tolist()),
+            "y": ("DOUBLE[]", xy[..., 1].tolist()),
+            "score": ("DOUBLE[]", scores.tolist()),
+            "at": ("TIMESTAMP", now()),
+        },
+    )
+    return ids
+
+
+def save(store: Store, **rows: Any) -> list[int]:
+    """`add_many` in a transaction of its own.
+
+    Raises:
+        InputError: a shape does not fit, or a number is not finite.
+    """
+    return store.write(lambda cursor: add_many(cursor, **rows))
+
+
+def of_person(store: Store, instance_id: int) -> list[Row]:
+    """The newest prediction of every model and student for one person, the newest first, with `stale`.
+
+    Raises:
+        NotFound: no such person.
+    """
+    with store.database.reading() as cursor:
+        journal.image_size(cursor, instance_id)
+        return fetch(
+            cursor,
+            f"SELECT * FROM ({_NEWEST}) WHERE instance_id = ? ORDER BY prediction_id DESC",
+            [instance_id],
+        )
+
+
+def of_model(store: Store, model: str, student: str | None = None) -> list[Row]:
+    """The newest prediction of each person by a model, ordered by person and student, with `stale`."""
+    where, params = (" AND student = ?", [student]) if student is not None else ("", [])
+    return store.read(
+        f"SELECT * FROM ({_NEWEST}) WHERE model = ?{where} ORDER BY instance_id, student",
+        [model, *params],
+    )
+
+
+def list_models(store: Store) -> list[Row]:
+    """Models with predictions: model, run_id, students, people, stale, newest (when)."""
+    return store.read(f"""
+        SELECT model, run_id, list(DISTINCT student ORDER BY student) AS students,
+            count(DISTINCT instance_id) AS people, count(DISTINCT instance_id) FILTER (stale) AS stale,
+            max("at") AS newest
+        FROM ({_NEWEST}) GROUP BY model, run_id ORDER BY newest DESC, model""")
+
+
+def accept(
+    store: Store,
+    instance_id: int,
+    prediction_id: int,
+    *,
+    who: str,
+    edit_id: str,
+    base_revision: int | None,
+    keypoints: Sequence[int] | None = None,
+    queued_for: str | None = None,
+    seconds: float | None = None,
+) -> Row:
+    """Make labels of a prediction because a person says that it is right. Placed as visible (v 2).
+
+    Args:
+        store: the open store.
+        instance_id: the person.
+        prediction_id: which prediction.
+        who: name of the person who accepts.
+        edit_id: as in `labels.save_edits`.
+        base_revision: as in `labels.save_edits`.
+        keypoints: indices to accept; all open, taught ones when None.
+        queued_for: as in `labels.save_edits`.
+        seconds: as in `labels.save_edits`.
+
+    Returns:
+        As `labels.save_edits`, and accepted (indices) and skipped (indices that lie outside the image: place them or
+        declare them absent by hand).
+
+    Raises:
+        NotFound: no such person, or the prediction is not of this person.
+        Conflict: a keypoint changed after base_revision.
+        InputError: there is nothing to accept.
+    """
+    found = store.read(
+        """SELECT p.*, width, height FROM predictions p JOIN instances USING (instance_id)
+        JOIN images USING (image_id) WHERE prediction_id = ? AND instance_id = ?""",
+        [prediction_id, instance_id],
+    )
+    if not found:
+        raise NotFound(f"There is no prediction {prediction_id} of person {instance_id}.")
+    row = found[0]
+    wanted = _open_keypoints(store, instance_id, edit_id) if keypoints is None else list(keypoints)
+    edits, skipped = [], []
+    for keypoint in wanted:
+        if type(keypoint) is not int or not 0 <= keypoint < len(row["x"]):
+            raise InputError(f"The prediction {prediction_id} has no keypoint {keypoint!r}.")
+        x, y = row["x"][keypoint], row["y"][keypoint]
+        if journal.is_inside(x, y, (row["width"], row["height"])):
+            edits.append({"keypoint": keypoint, "state": "placed", "x": x, "y": y, "v": 2})
+        else:
+            skipped.append(keypoint)
+    if not edits:
+        raise InputError(
+            f"Prediction {prediction_id} has no keypoint to accept for person {instance_id}."
+        )
+    saved = labels.save_edits(
+        store,
+        instance_id,
+        edits,
+        who=who,
+        edit_id=edit_id,
+        base_revision=base_revision,
+        origin="accept",
+        queued_for=queued_for,
+        seconds=seconds,
+        run_id=row["run_id"] or row["model"],
+    )
+    return {**saved, "accepted": [edit["keypoint"] for edit in edits], "skipped": skipped}
+
+
+def save_uncertainties(store: Store, run_id: str, rows: Sequence[Mapping[str, Any]]) -> int:
+    """Replace what a run's pool says: instance_id, keypoint, uncertainty, error_probability, distance_px, reason.
+
+    A number that is missing or not finite is kept as unknown. Returns how many rows there are now.
+    """
+    columns: dict[str, tuple[str, Any]] = {
+        "run_id": ("VARCHAR", run_id),
+        "instance_id": ("BIGINT", [int(row["instance_id"]) for row in rows]),
+        "keypoint": ("SMALLINT", [int(row["keypoint"]) for row in rows]),
+        "reason": ("VARCHAR", [row.get("reason") for row in rows]),
+    }
+    for name in ("uncertainty", "error_probability", "distance_px"):
+        columns[name] = ("DOUBLE", [_known(row.get(name)) for row in rows])
+
+    def job(cursor: Cursor) -> int:
+        cursor.execute("DELETE FROM uncertainties WHERE run_id = ?", [run_id])
+        return bulk.insert(cursor, "uncertainties", columns)
+
+    return store.write(job)
+
+
+def uncertainties(store: Store, run_id: str, instance_id: int | None = None) -> list[Row]:
+    """What a run's pool said, of everybody or of one person, ordered by person and keypoint."""
+    where, params = ("", []) if instance_id is None else (" AND instance_id = ?", [instance_id])
+    return store.read(
+        f"SELECT * EXCLUDE (run_id) FROM uncertainties WHERE run_id = ?{where} ORDER BY instance_id, keypoint",
+        [run_id, *params],
+    )
+
+
+def _open_keypoints(store: Store, instance_id: int, edit_id: str) -> list[int]:
+    """Open, taught keypoints of a person; those of this very edit count as open, so that it can be repeated."""
+    rows = store.read(
+        """SELECT keypoint FROM needed_keypoints WHERE keypoint NOT IN (
+            SELECT keypoint FROM labels WHERE instance_id = ? AND state <> 'open')
+        OR keypoint IN (SELECT keypoint FROM label_journal WHERE instance_id = ? AND edit_id = ?)
+        ORDER BY keypoint""",
+        [instance_id, instance_id, edit_id],
+    )
+    return [row["keypoint"] for row in rows]
+
+
+def _known(value: Any) -> float | None:
+    return float(value) if value is not None and np.isfinite(value) else None

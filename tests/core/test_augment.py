@@ -75,7 +75,8 @@ def test_positive_degrees_turn_clockwise():
 
 def test_rigid_keeps_angles_and_normalized_shears():
     options = {**HARD, "probability": 1.0}
-    for kind, most in (("rigid", 1.0 + 1e-9), ("normalized", 1.7)):
+    limits: dict[augment.Geometry, float] = {"rigid": 1.0 + 1e-9, "normalized": 1.7}
+    for kind, most in limits.items():
         view = augment.draw_affine(generator(), 200, geometry=kind, **options)
         values = torch.linalg.svdvals(view.matrix[..., :2])
         condition = values[:, 0] / values[:, 1]

@@ -98,7 +98,7 @@ def pillow(operation, pixels: torch.Tensor) -> torch.Tensor:
         ("equalize", ImageOps.equalize),
         ("invert", ImageOps.invert),
         ("posterize", lambda image: ImageOps.posterize(image, 4)),  # 6 - int(4 * 2 / 3) = 4 bits
-        ("solarize", lambda image: ImageOps.solarize(image, 256 - 256 * 2 / 3)),
+        ("solarize", lambda image: ImageOps.solarize(image, 86)),  # 256 - 256 * 2 / 3 = 85.3
         ("saturate", lambda image: ImageEnhance.Color(image).enhance(1.6)),
         ("contrast", lambda image: ImageEnhance.Contrast(image).enhance(1.6)),
         ("brighten", lambda image: ImageEnhance.Brightness(image).enhance(1.6)),

@@ -1,11 +1,13 @@
-"""Write the reference pages that are derived from the code: docs/settings.md, docs/cli.md and docs/errors.md.
+"""Write what the documents derive from the code: docs/settings.md, docs/cli.md, docs/errors.md, the README's file map.
 
 Usage: python scripts/make_docs.py [--check]. With --check nothing is written; a page that is out of date is an error.
 tests/test_docs.py runs the same comparison.
 """
 
 import argparse
+import ast
 import inspect
+import re
 import sys
 import typing
 from collections.abc import Callable, Iterator
@@ -123,19 +125,58 @@ def _classes(module: typing.Any, parent: type) -> list[type]:
     return [cls for cls in found if issubclass(cls, parent)]
 
 
+MAP_START, MAP_END = "<!-- file map -->\n", "<!-- end of file map -->\n"
+
+
+def readme() -> str:
+    """The README with its file map made anew: one line a file, said by the file itself."""
+    before, rest = (PROJECT / "README.md").read_text().split(MAP_START)
+    after = rest.split(MAP_END)[1]
+    rows = "".join(f"| `{name}` | {about} |\n" for name, about in file_map(PROJECT).items())
+    return f"{before}{MAP_START}| file | what it holds |\n|---|---|\n{rows}{MAP_END}{after}"
+
+
+def file_map(project: Path) -> dict[str, str]:
+    """Each file by its path, and its first sentence: of the docstring, or of the first comment."""
+    files = [
+        project / "app.py",
+        *(path for folder in MAPPED for path in sorted((project / folder).rglob("*"))),
+    ]
+    named = {path.relative_to(project).as_posix(): path for path in files if _counts(path)}
+    return {name: _first_sentence(path).replace("|", "\\|") for name, path in named.items()}
+
+
+def _counts(path: Path) -> bool:
+    program = path.parent.name == "scripts" and not path.suffix
+    return path.is_file() and (program or path.suffix in (".py", ".sh", ".js", ".css"))
+
+
+def _first_sentence(path: Path) -> str:
+    text = path.read_text()
+    if path.suffix == ".py":
+        text = ast.get_docstring(ast.parse(text)) or ""
+    else:
+        found = re.search(r"^(?:#|//) (.*)$|/\*+\s*(.*?)\s*(?:\*/|$)", text, re.MULTILINE)
+        text = next(filter(None, found.groups())) if found else ""
+    paragraph = " ".join(text.split("\n\n")[0].split())
+    return re.split(r"(?<=[.])\s", paragraph)[0].rstrip(".:")
+
+
 PAGES: dict[str, Callable[[], str]] = {
-    "settings.md": settings_page,
-    "cli.md": command_line_page,
-    "errors.md": errors_page,
+    "docs/settings.md": settings_page,
+    "docs/cli.md": command_line_page,
+    "docs/errors.md": errors_page,
+    "README.md": readme,
 }
+MAPPED = ("posestudio", "scripts", "benchmarks")
 
 
-def out_of_date(folder: Path) -> list[str]:
+def out_of_date(project: Path) -> list[str]:
     """Names of the pages that differ from what the code says now."""
     return [
         name
         for name, page in PAGES.items()
-        if not (folder / name).is_file() or (folder / name).read_text() != page()
+        if not (project / name).is_file() or (project / name).read_text() != page()
     ]
 
 
@@ -143,15 +184,14 @@ def main() -> int:
     """Write or check the pages."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; fail if out of date")
-    folder = PROJECT / "docs"
-    old = out_of_date(folder)
+    old = out_of_date(PROJECT)
     if parser.parse_args().check:
         for name in old:
-            print(f"docs/{name} is out of date: run python scripts/make_docs.py", file=sys.stderr)
+            print(f"{name} is out of date: run python scripts/make_docs.py", file=sys.stderr)
         return int(bool(old))
     for name in old:
-        (folder / name).write_text(PAGES[name]())
-        print(f"wrote docs/{name}")
+        (PROJECT / name).write_text(PAGES[name]())
+        print(f"wrote {name}")
     return 0
 
 

@@ -7,9 +7,9 @@ and a failing job leaves nothing behind. A second process cannot open the file a
 import json
 import os
 import queue
-import re
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
@@ -23,6 +23,7 @@ from posestudio.core import skeleton as skeletons
 from posestudio.core.skeleton import Skeleton
 from posestudio.errors import InputError, NotFound, StoreBusy, StoreError
 from posestudio.store import migrations
+from posestudio.store.faults import explain, holder_of
 
 Cursor = duckdb.DuckDBPyConnection
 Row = dict[str, Any]
@@ -140,6 +141,17 @@ class Database:
         with self._cursor() as cursor, suppress(duckdb.Error):
             cursor.execute("CHECKPOINT")
 
+    def copy_to(self, file: Path) -> None:
+        """Write a copy of the store, as it is at this moment, to a new file in one of the allowed folders."""
+        name, target = f"copy_{uuid.uuid4().hex}", str(file).replace("'", "''")
+        with self._cursor() as cursor, self._translated():
+            own = cursor.execute("SELECT current_database()").fetchone()
+            cursor.execute(f"ATTACH '{target}' AS {name}")
+            try:
+                cursor.execute(f'COPY FROM DATABASE "{own[0] if own else "store"}" TO {name}')
+            finally:
+                cursor.execute(f"DETACH {name}")
+
     def close(self) -> None:
         """Finish the queued writes and running reads, then let go of the file. Twice is fine."""
         if os.getpid() != self._pid:
@@ -218,7 +230,7 @@ class Database:
         try:
             yield
         except duckdb.Error as error:
-            raise _explain(error, self.path) from error
+            raise explain(error, self.path) from error
 
     def _open(self, patience: float) -> Cursor:
         deadline = time.monotonic() + patience
@@ -233,8 +245,8 @@ class Database:
                 except duckdb.Error as error:
                     self._unclaim()
                     if "Could not set lock" not in str(error):
-                        raise _explain(error, self.path) from error
-                    holder = _holder(str(error))
+                        raise explain(error, self.path) from error
+                    holder = holder_of(str(error))
                 except BaseException:
                     self._unclaim()
                     raise
@@ -366,33 +378,3 @@ def set_skeleton(cursor: Cursor, skeleton: Skeleton) -> None:
             f"This project's skeleton has the keypoints {', '.join(present.keypoints)};\n"
             f"got {', '.join(skeleton.keypoints)}. A project has one skeleton: use another project."
         )
-
-
-def _holder(message: str) -> str:
-    found = re.search(r"PID (\d+)", message)
-    return found.group(1) if found else "unknown"
-
-
-def _explain(error: duckdb.Error, path: Path) -> Exception:
-    """A StoreError for what a user can cause; programming errors are passed on as they are."""
-    text = str(error)
-    line = text.splitlines()[0] if text else type(error).__name__
-    low = text.lower()
-    if "no space left" in low or "disk quota" in low or "max_temp_directory_size" in low:
-        return StoreError(
-            f"The disk that holds {path} is full; nothing of this change was saved.\n"
-            "Free some space and try again."
-        )
-    if "database file with version" in low or "storage version" in low:
-        return StoreError(f"{path} was written by another version of DuckDB.\n{line}")
-    damaged = ("corrupt", "checksum", "not a valid duckdb", "serialization error", "wal file")
-    if any(word in low for word in damaged):
-        return StoreError(
-            f"The label store {path} is damaged ({line[:160]}).\n"
-            "Bring back the newest backup with: posestudio restore FILE"
-        )
-    if isinstance(error, (duckdb.IOException, duckdb.FatalException, duckdb.OutOfMemoryException)):
-        return StoreError(f"The label store {path} could not be used: {line[:200]}")
-    if "could not write" in low or "could not sync" in low:
-        return StoreError(f"The label store {path} could not be written: {line[:200]}")
-    return error

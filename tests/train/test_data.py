@@ -1,0 +1,204 @@
+"""Batches: who trains how, what the cache holds, and that a draw depends on the seed and the step alone."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from posestudio import config
+from posestudio.core import color, geometry
+from posestudio.core.skeleton import COCO17
+from posestudio.errors import TrainingError
+from posestudio.store import snapshots
+from posestudio.train import data, objective
+from tests.train import people
+
+
+def settings(**changes) -> config.Config:
+    small = {
+        "data.height": 64,
+        "data.width": 64,
+        "data.batch_labeled": 3,
+        "data.batch_unlabeled": 5,
+    }
+    return config.make("paper", "tiny", {**small, **changes})
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("project")
+    points = people.draw(folder / "images", 12)
+    split = np.array(["train"] * 6 + ["unlabeled"] * 4 + ["val"] * 2)
+    people.write_snapshot(folder, people.people(points, split))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def snapshot(project: Path) -> snapshots.Snapshot:
+    return snapshots.read(next((project / "snapshots").iterdir()))
+
+
+def test_each_person_comes_once_an_epoch_whatever_the_batch():
+    for size, batch in ((7, 3), (3, 7), (5, 5)):
+        steps = size  # size * batch draws are `batch` whole epochs
+        seen = Counter(
+            i for step in range(1, steps + 1) for i in data.drawn(0, 0, size, batch, step)
+        )
+        assert set(seen.values()) == {batch} and len(seen) == size
+
+
+def test_draws_differ_by_seed_stream_and_epoch_and_repeat_by_step():
+    assert (data.drawn(0, 0, 50, 50, 1) == data.drawn(0, 0, 50, 50, 1)).all()
+    for other in (
+        data.drawn(1, 0, 50, 50, 1),
+        data.drawn(0, 1, 50, 50, 1),
+        data.drawn(0, 0, 50, 50, 2),
+    ):
+        assert (data.drawn(0, 0, 50, 50, 1) != other).any()
+
+
+def test_a_cached_crop_shows_what_the_networks_crop_shows(
+    project: Path, snapshot: snapshots.Snapshot
+):
+    """Single-pixel law through the cache: the head's red dot is where its keypoint is said to be."""
+    source = data.open_source(snapshot, project, settings())
+    plain = geometry.warp(
+        torch.from_numpy(np.array(source.crops)).float(), source.to_crop.expand(12, 2, 3), (64, 64)
+    )
+    red = plain[:, 0] - plain[:, 1:].amax(dim=1)
+    for person in range(6):
+        weight = red[person].clamp(min=60) - 60
+        total = weight.sum()
+        x = (weight.sum(0) * torch.arange(64)).sum() / total
+        y = (weight.sum(1) * torch.arange(64)).sum() / total
+        assert torch.tensor([x, y]).sub(source.xy_crop[person, 0]).abs().max() < 0.6
+
+
+def test_the_cache_is_made_once_and_again_only_when_a_box_moves(
+    project: Path, snapshot: snapshots.Snapshot
+):
+    told: list[int] = []
+    data.crop_cache(snapshot.people, project, (64, 64), 1.25, lambda done, total: told.append(done))
+    before = len(told)
+    data.crop_cache(snapshot.people, project, (64, 64), 1.25, lambda done, total: told.append(done))
+    assert len(told) == before
+    moved = snapshot.people.take(np.arange(12))
+    moved.box_xywh[0] += 1
+    data.crop_cache(moved, project, (64, 64), 1.25, lambda done, total: told.append(done))
+    assert len(told) > before
+    assert not list((project / "cache" / "crops").glob("*.part"))
+
+
+def test_easy_crops_and_points_move_together(project: Path, snapshot: snapshots.Snapshot):
+    source = data.open_source(snapshot, project, settings())
+    changes = settings(**{"data.color": 0})
+    for step, batch in data.batches(source, changes, first=1, last=4, device=torch.device("cpu")):
+        assert batch.labeled.shape == (3, 3, 64, 64), step
+        assert batch.unlabeled is not None and batch.unlabeled.shape == (5, 3, 64, 64)
+        pixels = color.denormalize(batch.labeled)
+        for person in range(3):
+            for k, name in ((0, "head"), (3, "foot")):
+                if batch.labeled_weight[person, k] == 0:
+                    continue
+                x, y = batch.labeled_xy[person, k].round().long().clamp(1, 62).tolist()
+                red, green, blue = pixels[person, :, y, x].tolist()
+                assert red > 0.6 and blue < 0.5, name
+                assert (green > 0.6) == (name == "foot"), name
+
+
+def test_a_mirror_swaps_left_and_right_in_points_and_state(
+    project: Path, snapshot: snapshots.Snapshot
+):
+    rows = snapshot.people.take(np.arange(12))
+    rows.state[:, 1] = objective.OPEN  # left hands open, right hands placed
+    source = data.open_source(
+        snapshots.Snapshot("x", people.SKELETON, rows, np.ones(4, bool)), project, settings()
+    )
+    seen = set()
+    for _, batch in data.batches(source, settings(), first=1, last=8, device=torch.device("cpu")):
+        pixels = color.denormalize(batch.labeled)
+        for person in range(3):
+            left, right = (
+                batch.labeled_weight[person, 1].item(),
+                batch.labeled_weight[person, 2].item(),
+            )
+            if left + right != 1:
+                continue
+            k = 1 if left else 2
+            seen.add(k)
+            x, y = batch.labeled_xy[person, k].round().long().clamp(1, 62).tolist()
+            # the dot of the person's right hand is blue and stays the one that is placed
+            assert pixels[person, 2, y, x] > pixels[person, 1, y, x] + 0.1
+    assert seen == {1, 2}
+
+
+def test_a_distributed_run_shares_each_batch_out(project: Path, snapshot: snapshots.Snapshot):
+    source = data.open_source(snapshot, project, settings())
+    shares = [
+        next(
+            data.batches(
+                source, settings(), first=1, last=1, device=torch.device("cpu"), share=(rank, 2)
+            )
+        )[1]
+        for rank in range(2)
+    ]
+    assert [len(batch.labeled) for batch in shares] == [2, 1]
+    assert [len(batch.unlabeled) for batch in shares if batch.unlabeled is not None] == [3, 2]
+
+
+def test_split_people(project: Path, snapshot: snapshots.Snapshot):
+    rows = snapshot.people.take(np.arange(12))
+    rows.fold[:2] = True
+    rows.iscrowd[5] = True
+    frozen = snapshots.Snapshot("x", people.SKELETON, rows, np.ones(4, bool))
+    held = data.split_people(frozen, hold_fold=True)
+    assert held.labeled.tolist() == [2, 3, 4] and held.fold.tolist() == [0, 1]
+    assert held.unlabeled.tolist() == [2, 3, 4, 6, 7, 8, 9]
+    free = data.split_people(frozen, hold_fold=False)
+    assert free.labeled.tolist() == [0, 1, 2, 3, 4] and free.fold.tolist() == [0, 1]
+
+
+def test_nobody_labeled_is_said_plainly(snapshot: snapshots.Snapshot):
+    rows = snapshot.people.take(np.arange(6, 10))
+    with pytest.raises(TrainingError, match="nobody to learn from"):
+        data.split_people(snapshots.Snapshot("x", people.SKELETON, rows, np.zeros(4, bool)), True)
+
+
+def test_lspet_in_coco_form_has_untaught_faces_and_the_weights_of_design_9(shared_data: Path):
+    """Face keypoints that no label shows weigh nothing anywhere; placed ones are truth in both branches."""
+    file = shared_data / "lspet" / "annotations" / "lspet_coco17_train.json"
+    found = json.loads(file.read_text())["annotations"][:40]
+    points = np.array([a["keypoints"] for a in found], float).reshape(-1, 17, 3)
+    split = np.array(["train"] * 20 + ["unlabeled"] * 20)
+    rows = people.people(points[..., :2], split)
+    visible = points[..., 2] > 0
+    rows.state[:] = visible & (split == "train")[:, None]
+    frozen = snapshots.Snapshot("x", COCO17, rows, snapshots.taught(rows))
+    assert frozen.taught.tolist() == [False] * 5 + [True] * 12
+    parts = data.split_people(frozen, hold_fold=False)
+    assert len(parts.labeled) == 20 and len(parts.unlabeled) == 40
+    batch = objective.Batch(
+        labeled=torch.zeros(1), labeled_xy=torch.zeros(1), labeled_weight=torch.zeros(1),
+        unlabeled=torch.zeros(40, 3, 128, 96), state=torch.from_numpy(rows.state.astype(np.int64)),
+        placed_xy=torch.full((40, 17, 2), 40.0), taught=torch.from_numpy(frozen.taught),
+    )  # fmt: skip
+    chosen = torch.zeros(2, 40, 17, dtype=torch.int64)
+    pool = objective.Pool(
+        aggregated=torch.zeros(2, 40, 17, 32, 24), maps=torch.zeros(2, 40, 17, 32, 24),
+        xy_map=torch.full((2, 40, 17, 2), 12.0), score=torch.ones(2, 40, 17),
+        uncertainty=torch.zeros(2, 40, 17), accepted=chosen == 0, chosen=chosen,
+    )  # fmt: skip
+    method = objective.Method(config.make("paper", "small"), COCO17.flip_index, torch.no_grad)
+    _, weight = objective.hard_target(batch, pool, 0, objective.augment.View.identity(40), method)
+    assert (weight[:, :5] == 0).all() and (weight[:, 5:] == 1).all()
+    nothing = objective.Pool(**{
+        name: chosen - 1 if name == "chosen" else getattr(pool, name) for name in pool.__slots__
+    })  # fmt: skip
+    _, weight = objective.hard_target(
+        batch, nothing, 0, objective.augment.View.identity(40), method
+    )
+    assert torch.equal(weight[:20].bool(), torch.from_numpy(visible[:20]))
+    assert (weight[20:] == 0).all()

@@ -1,0 +1,181 @@
+"""A run folder is trained, stopped, killed and resumed; what comes out is the same to the bit."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from posestudio.errors import TrainingError
+from posestudio.events import Evaluated, Failed, Saved, Started, Stepped, Stopped
+from posestudio.models.weights import load_student
+from posestudio.train import objective, worker
+from posestudio.train.run_folder import RunFolder
+from tests.train import people
+
+STEPS = 12
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("project")
+    points = people.draw(folder / "images", 24)
+    split = np.array(["train"] * 10 + ["unlabeled"] * 10 + ["val"] * 4)
+    fold = np.zeros(24, bool)
+    fold[:2] = True
+    people.write_snapshot(folder, people.people(points, split, fold=fold))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def snapshot(project: Path) -> str:
+    return next((project / "snapshots").iterdir()).name
+
+
+@pytest.fixture(scope="module")
+def whole(project: Path, snapshot: str) -> Path:
+    """A run that nobody disturbed."""
+    run = people.write_run(project, "whole", snapshot, **{"train.steps": STEPS})
+    worker.run(run)
+    return run
+
+
+def start_process(run: Path) -> subprocess.Popen:
+    command = [sys.executable, "-m", "posestudio.train.worker", str(run)]
+    return subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"})
+
+
+def test_a_run_tells_its_story_in_order(whole: Path):
+    folder = RunFolder(whole)
+    story = [type(event) for event in folder.events()]
+    assert story[0] is Started and story[-1] is Stopped
+    assert folder.status() == "done"
+    assert [e.step for e in folder.events() if isinstance(e, Saved)] == [4, 8, 12]
+    last = [e for e in folder.events() if isinstance(e, Stepped)][-1]
+    assert last.step == STEPS and 0 < last.kept <= 1 and last.loss_unlabeled > 0
+    scores = [e for e in folder.events() if isinstance(e, Evaluated)][-1].metrics
+    assert scores["people"] == 2 and 0 <= scores["pck_a"] <= 1 and 0 <= scores["pck_b"] <= 1
+    assert sorted(folder.students()) == ["a", "b"]
+    assert folder.metrics()["steps"] == STEPS
+
+
+def test_a_run_killed_at_a_random_step_resumes_to_the_same_students(
+    project: Path, snapshot: str, whole: Path
+):
+    run = people.write_run(project, "killed", snapshot, **{"train.steps": STEPS})
+    child = start_process(run)
+    at = random.randint(4, STEPS - 1)
+    deadline = time.time() + 120
+    while time.time() < deadline and child.poll() is None:
+        saved = [e.step for e in RunFolder(run).events() if isinstance(e, Saved)]
+        if saved:
+            time.sleep(random.random() * 0.3)
+            break
+        time.sleep(0.01)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    assert RunFolder(run).status() in ("interrupted", "done"), at
+    worker.run(run)
+    assert RunFolder(run).status() == "done"
+    for file in ("student_a.safetensors", "student_b.safetensors", "state.safetensors"):
+        assert people.tensors_equal(run / file, whole / file), file
+    steps = [e.step for e in RunFolder(run).events() if isinstance(e, Saved)]
+    assert steps == sorted(set(steps))
+
+
+def test_a_stop_keeps_a_usable_checkpoint_and_resume_goes_on_exactly(
+    project: Path, snapshot: str, whole: Path
+):
+    run = people.write_run(project, "stopped", snapshot, **{"train.steps": STEPS})
+    worker.run(run, stop=lambda: True)
+    folder = RunFolder(run)
+    assert folder.status() == "stopped"
+    assert folder.metrics()["steps"] == 1
+    assert sorted(folder.students()) == ["a", "b"]
+    asked = 0
+
+    def second() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked == 6
+
+    worker.run(run, stop=second)
+    assert folder.metrics()["steps"] == 7
+    worker.run(run)
+    assert people.tensors_equal(run / "state.safetensors", whole / "state.safetensors")
+
+
+def test_a_stop_file_stops_the_run(project: Path, snapshot: str):
+    run = people.write_run(project, "asked", snapshot, **{"train.steps": 10_000})
+    folder = RunFolder(run)
+    worker.run(run, on_event=lambda event: event.step and folder.ask_stop())
+    assert folder.status() == "stopped" and folder.metrics()["steps"] <= 11
+
+
+def test_two_workers_on_one_run_are_refused(whole: Path):
+    folder = RunFolder(whole)
+    with folder.hold():
+        assert folder.alive() and folder.status() == "running"
+        with pytest.raises(TrainingError, match="training already"):
+            worker.run(whole)
+    assert not folder.alive()
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_with_words(
+    project: Path, snapshot: str, whole: Path, monkeypatch: pytest.MonkeyPatch
+):
+    run = people.write_run(project, "burst", snapshot, **{"train.steps": 40})
+    with monkeypatch.context() as patch:
+        poison = objective.losses.heatmap_mse
+        patch.setattr(objective.losses, "heatmap_mse", lambda *maps: poison(*maps) * float("nan"))
+        with pytest.raises(TrainingError, match="The loss is nan near step 10"):
+            worker.run(run)
+    folder = RunFolder(run)
+    assert folder.status() == "failed"
+    failed = folder.events()[-1]
+    assert isinstance(failed, Failed) and "train.lr" in failed.message
+
+
+def test_minutes_become_steps_once(project: Path, snapshot: str):
+    run = people.write_run(
+        project, "minutes", snapshot, **{"train.minutes": 0.05, "train.steps": 1}
+    )
+    worker.run(run)
+    folder = RunFolder(run)
+    steps = folder.record()["steps"]
+    assert folder.metrics()["steps"] == steps > 1
+    assert worker.length(folder, (0, 1), None) == steps
+
+
+def test_from_starts_at_the_other_runs_students(project: Path, snapshot: str, whole: Path):
+    run = people.write_run(
+        project, "child", snapshot, **{"train.steps": 1, "train.lr": 1e-12, "train.ema": 0,
+        "train.weight_decay": 0},
+    )  # fmt: skip
+    (run / "run.json").write_text(f'{{"snapshot": "{snapshot}", "from": "whole", "weights": null}}')
+    worker.run(run)
+    mine, _, _ = load_student(run / "student_b.safetensors")
+    theirs, _, _ = load_student(whole / "student_b.safetensors")
+    for after, before in zip(mine.parameters(), theirs.parameters(), strict=True):
+        assert after.sub(before).abs().max() < 1e-9
+
+
+def test_torchrun_trains_the_same_folder_with_two_processes(project: Path, snapshot: str):
+    run = people.write_run(
+        project, "many", snapshot, **{"train.steps": 6, "views.batch_norm": "eval"}
+    )
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0",
+        "--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0",
+        "-m", "posestudio.train.worker", str(run),
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    folder = RunFolder(run)
+    assert folder.status() == "done" and folder.metrics()["steps"] == 6
+    assert len([e for e in folder.events() if isinstance(e, Started)]) == 1

@@ -1,0 +1,382 @@
+"""A COCO keypoint file into the store: all of it in one transaction, or nothing.
+
+Every entry is stored whole beside what is read from it, so that the export gives back what came in.
+"""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from posestudio.errors import InputError
+from posestudio.store import coco_read, groups, images, labels, media, people
+from posestudio.store.coco_budget import choose
+from posestudio.store.coco_read import CocoAnnotation, CocoFile, CocoImage
+from posestudio.store.database import Cursor, Store, fetch, set_skeleton
+from posestudio.store.image_files import ImageFiles, Progress, in_threads
+from posestudio.store.images import ImageSource, NewImage
+from posestudio.store.labels import NewLabel
+from posestudio.store.media import Picture
+from posestudio.store.media_import import joined
+from posestudio.store.people import NewPerson
+
+LABEL_KEYS = ("keypoints", "num_keypoints")
+"""Fields of an annotation that are not stored for people whose labels are left out."""
+
+
+@dataclass(slots=True)
+class _Plan:
+    """What is to be written: images with their pictures, people by image, and whose labels are kept."""
+
+    file: CocoFile
+    pairs: list[tuple[CocoImage, Picture]]
+    split: str
+    chosen: set[int] | None
+    boxes: str | None
+    who: str
+    persons: dict[int, list[CocoAnnotation]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def keeps_labels(self, image: CocoImage) -> bool:
+        return self.chosen is None or image.coco_id in self.chosen
+
+    def split_of(self, image: CocoImage) -> str:
+        return self.split if self.keeps_labels(image) else "unlabeled"
+
+
+def import_coco(
+    store: Store,
+    file: Path,
+    images: Path,
+    *,
+    split: str = "train",
+    labeled: int | str | Path | Sequence[str] | None = None,
+    seed: int = 0,
+    boxes: str | None = None,
+    skip_bad: bool = False,
+    who: str = "import",
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Bring a COCO keypoint file and its images in.
+
+    Args:
+        store: the open project.
+        file: the annotation file.
+        images: the folder below which its file names lie.
+        split: "train", "val" or "unlabeled"; images that are already in the store keep theirs.
+        labeled: None keeps all labels. A number N keeps those of the first N labeled images of one permutation (the
+            same for all N, so that budgets nest); a text file, or a list, names the images. All other people come
+            in with their boxes but without labels, as split "unlabeled".
+        seed: of that permutation.
+        boxes: "full" gives one whole-image person to each image that has no person.
+        skip_bad: take what has no fault and list the rest, instead of refusing the file.
+        who: recorded with every box and label.
+        progress: told after every image.
+
+    Returns:
+        Counts (images, added, already, unchanged, people, labeled_images, labeled_people, keypoints, near), splits
+        (images by split), source_id (None when nothing was new), skipped and notes (lists of lines).
+
+    Raises:
+        InputError: the file or an option has faults. The store is as it was.
+        StoreError: the disk is full. The store is as it was.
+    """
+    _check_options(split, boxes, images)
+    parsed = coco_read.parse(file, store.skeleton(), skip_bad=skip_bad)
+    with ImageFiles(store) as files:
+        pairs = _pictures(parsed, images, files, progress)
+        if len(pairs) < len(parsed.images):
+            if not skip_bad:
+                raise coco_read.refusal(file.name, parsed.faults)
+            _leave_out(parsed, {image.coco_id for image, _ in pairs})
+        plan = _Plan(parsed, pairs, split, None, boxes, who)
+        for annotation in parsed.annotations:
+            plan.persons.setdefault(annotation.image_id, []).append(annotation)
+        plan.chosen = choose(parsed, labeled, seed, notes=plan.notes)
+        files.settle()
+        return store.write(lambda cursor: _insert(cursor, plan))
+
+
+def _check_options(split: str, boxes: str | None, folder: Path) -> None:
+    if split not in groups.SPLITS:
+        raise InputError(f"The split must be one of {', '.join(groups.SPLITS)}, got {split!r}.")
+    if boxes not in (None, "full"):
+        raise InputError(f"boxes must be 'full' or left out, got {boxes!r}.")
+    if not folder.is_dir():
+        raise InputError(f"There is no image folder {folder}. Name it with --images DIR.")
+
+
+def _pictures(
+    parsed: CocoFile, folder: Path, files: ImageFiles, progress: Progress | None
+) -> list[tuple[CocoImage, Picture]]:
+    """Decode every image and write it to the project; faults go to the parsed file's list."""
+    root = folder.resolve()
+
+    def load(image: CocoImage) -> Picture | str:
+        try:
+            path = (root / image.file_name).resolve()
+            if not path.is_relative_to(root):
+                return "leads out of the image folder"
+            data = media.read_file(path)
+            return files.put(media.read_picture(data, said_wh=(image.width, image.height)))
+        except InputError as error:
+            return str(error)
+        except (OSError, RuntimeError) as error:
+            return f"the file cannot be reached ({error})"
+
+    pairs = []
+    with closing(in_threads(load, parsed.images)) as results:
+        for count, (image, result) in enumerate(zip(parsed.images, results, strict=True)):
+            if isinstance(result, Picture):
+                pairs.append((image, result))
+            else:
+                parsed.faults.append(f"image {image.coco_id} ({image.file_name}): {result}")
+            if progress is not None:
+                progress(count + 1, len(parsed.images))
+    return pairs
+
+
+def _leave_out(parsed: CocoFile, kept: set[int]) -> None:
+    gone = [one for one in parsed.annotations if one.image_id not in kept]
+    parsed.faults += [
+        f"annotation {one.coco_id}: its image {one.image_id} has a fault" for one in gone
+    ]
+    parsed.annotations = [one for one in parsed.annotations if one.image_id in kept]
+    parsed.images = [image for image in parsed.images if image.coco_id in kept]
+
+
+def _insert(cursor: Cursor, plan: _Plan) -> dict[str, Any]:
+    set_skeleton(cursor, plan.file.skeleton)
+    known = images.known(cursor, [picture.sha256 for _, picture in plan.pairs])
+    unchanged = _unchanged(cursor, plan, known)
+    fresh = [pair for pair in plan.pairs if pair[0].coco_id not in unchanged]
+    report: dict[str, Any] = {
+        "source_id": None,
+        "images": len(plan.pairs),
+        "added": len({p.sha256 for _, p in plan.pairs if p.sha256 not in known}),
+        "already": sum(p.sha256 in known for _, p in plan.pairs),
+        "unchanged": len(unchanged),
+        "people": 0,
+        "labeled_images": 0,
+        "labeled_people": 0,
+        "keypoints": 0,
+        "near": 0,
+        "splits": {},
+        "skipped": plan.file.faults,
+        "notes": plan.file.notes + plan.notes,
+    }
+    if unchanged:
+        report["notes"].append(
+            f"{len(unchanged):,} images were already there with the same people; nothing changed for them"
+        )
+        _note_bare(cursor, plan, unchanged, report)
+    if not fresh and plan.pairs:
+        return report
+    report["source_id"] = images.add_source(
+        cursor, "coco", str(plan.file.path.resolve()), plan.file.header
+    )
+    image_ids = _insert_images(cursor, plan, fresh, report, known)
+    _insert_people(cursor, plan, fresh, image_ids, report)
+    return report
+
+
+def _insert_images(
+    cursor: Cursor,
+    plan: _Plan,
+    fresh: Sequence[tuple[CocoImage, Picture]],
+    report: dict[str, Any],
+    known: Mapping[str, int],
+) -> list[int]:
+    rows = [
+        NewImage(
+            sha256=picture.sha256,
+            width=picture.width,
+            height=picture.height,
+            phash=picture.phash,
+            split=plan.split_of(image),
+        )
+        for image, picture in fresh
+    ]
+    image_ids = images.add_many(cursor, rows)
+    images.add_image_sources(
+        cursor,
+        [
+            ImageSource(
+                image_id, report["source_id"], image.file_name, place, image.coco_id, image.raw
+            )
+            for place, (image_id, (image, _)) in enumerate(zip(image_ids, fresh, strict=True))
+        ],
+    )
+    report["near"] = joined(
+        cursor, [i for i, row in zip(image_ids, rows, strict=True) if row.sha256 not in known]
+    )
+    now_in = fetch(
+        cursor,
+        """SELECT image_id, split FROM images JOIN groups USING (group_id)
+        WHERE image_id IN (SELECT unnest(?::BIGINT[]))""",
+        [image_ids],
+    )
+    split_of = {row["image_id"]: row["split"] for row in now_in}
+    report["splits"] = dict(Counter(split_of.values()))
+    moved = Counter(
+        split_of[image_id]
+        for image_id, row in zip(image_ids, rows, strict=True)
+        if row.split != "unlabeled" and split_of[image_id] != row.split
+    )
+    for other, count in moved.items():
+        report["notes"].append(
+            f"{count:,} images are in split {other}: they, or near-duplicates of them, were there before"
+        )
+    turned = sum(picture.rewritten for _, picture in fresh)
+    if turned:
+        report["notes"].append(f"{turned:,} images had an EXIF orientation; it was settled once")
+    return image_ids
+
+
+def _insert_people(
+    cursor: Cursor,
+    plan: _Plan,
+    fresh: Sequence[tuple[CocoImage, Picture]],
+    image_ids: Sequence[int],
+    report: dict[str, Any],
+) -> None:
+    place = {image.coco_id: i for i, (image, _) in enumerate(fresh)}
+    given = [one for one in plan.file.annotations if one.image_id in place]
+    kept = [plan.keeps_labels(fresh[place[one.image_id]][0]) for one in given]
+    rows = [
+        _person(one, image_ids[place[one.image_id]], report["source_id"], keep)
+        for one, keep in zip(given, kept, strict=True)
+    ]
+    ids = people.add_many(cursor, rows, plan.who)
+    points = [
+        label
+        for one, instance_id, keep in zip(given, ids, kept, strict=True)
+        if keep
+        for label in _labels(one, instance_id)
+    ]
+    report["keypoints"] = labels.import_many(cursor, points, plan.who)
+    report["people"] = len(ids)
+    with_labels = [one for one, keep in zip(given, kept, strict=True) if keep and one.labeled]
+    report["labeled_people"] = len(with_labels)
+    report["labeled_images"] = len({one.image_id for one in with_labels})
+    if plan.boxes == "full":
+        report["people"] += _whole_images(cursor, plan, fresh, image_ids, report["source_id"])
+
+
+def _person(one: CocoAnnotation, image_id: int, source_id: int, keep: bool) -> NewPerson:
+    raw = one.raw
+    if not keep:
+        raw = {key: value for key, value in raw.items() if key not in LABEL_KEYS}
+    return NewPerson(
+        image_id=image_id,
+        box_xywh=one.box_xywh,
+        box_source="file",
+        source_id=source_id,
+        coco_id=one.coco_id,
+        category_id=one.category_id,
+        iscrowd=one.iscrowd,
+        area=one.area,
+        area_source=None if one.area is None else "given",
+        reviewed_on_import=keep,
+        extra=raw,
+    )
+
+
+def _labels(one: CocoAnnotation, instance_id: int) -> list[NewLabel]:
+    """A row for each keypoint with v > 0; those with v = 0 are open."""
+    numbers = one.keypoints
+    return [
+        NewLabel(instance_id, i // 3, "placed", float(numbers[i]), float(numbers[i + 1]), int(v))
+        for i, v in zip(range(0, len(numbers), 3), numbers[2::3], strict=True)
+        if v > 0
+    ]
+
+
+def _whole_images(
+    cursor: Cursor,
+    plan: _Plan,
+    fresh: Sequence[tuple[CocoImage, Picture]],
+    image_ids: Sequence[int],
+    source_id: int,
+) -> int:
+    """Give each image that shows nobody one person whose box is the whole image; returns how many."""
+    found = cursor.execute(
+        """SELECT DISTINCT image_id FROM instances JOIN boxes_now USING (instance_id)
+        WHERE NOT hidden AND image_id IN (SELECT unnest(?::BIGINT[]))""",
+        [list(image_ids)],
+    ).fetchall()
+    empty = {image_id: picture for image_id, (_, picture) in zip(image_ids, fresh, strict=True)}
+    for (image_id,) in found:
+        empty.pop(image_id, None)
+    rows = [
+        NewPerson(image_id, (0.0, 0.0, picture.width, picture.height), "full", source_id)
+        for image_id, picture in empty.items()
+    ]
+    return len(people.add_many(cursor, rows, plan.who))
+
+
+def _unchanged(cursor: Cursor, plan: _Plan, known: Mapping[str, int]) -> set[int]:
+    """COCO ids of the images that an earlier source already brought with the same entry and the same people."""
+    place = {
+        image.coco_id: known[picture.sha256]
+        for image, picture in plan.pairs
+        if picture.sha256 in known
+    }
+    before = fetch(
+        cursor,
+        """SELECT image_id, source_id, coco_id, extra FROM image_sources
+        WHERE coco_id IS NOT NULL AND image_id IN (SELECT unnest(?::BIGINT[]))""",
+        [list(place.values())],
+    )
+    stored: dict[tuple[int, int], dict[int, Any]] = defaultdict(dict)
+    for row in fetch(
+        cursor,
+        """SELECT image_id, source_id, coco_id, extra FROM instances
+        WHERE coco_id IS NOT NULL AND extra IS NOT NULL AND image_id IN (SELECT unnest(?::BIGINT[]))""",
+        [list(place.values())],
+    ):
+        raw = json.loads(row["extra"])
+        stored[row["source_id"], raw["image_id"]][row["coco_id"]] = raw
+    raws = {image.coco_id: image.raw for image, _ in plan.pairs}
+    same = set()
+    for row in before:
+        coco_id = row["coco_id"]
+        if place.get(coco_id) == row["image_id"] and json.loads(row["extra"]) == raws[coco_id]:
+            given = {one.coco_id: one.raw for one in plan.persons.get(coco_id, [])}
+            if _same_people(stored[row["source_id"], coco_id], given):
+                same.add(coco_id)
+    return same
+
+
+def _note_bare(cursor: Cursor, plan: _Plan, unchanged: set[int], report: dict[str, Any]) -> None:
+    """Say when labels of the file are not taken because their people came in before without labels."""
+    ids = [
+        one.coco_id
+        for image, _ in plan.pairs
+        if image.coco_id in unchanged and plan.keeps_labels(image)
+        for one in plan.persons.get(image.coco_id, [])
+        if one.labeled
+    ]
+    row = cursor.execute(
+        """SELECT count(*) FROM instances WHERE coco_id IN (SELECT unnest(?::BIGINT[]))
+        AND extra IS NOT NULL AND NOT json_exists(extra, '$.keypoints')""",
+        [ids],
+    ).fetchone()
+    if row and row[0]:
+        report["notes"].append(
+            f"{row[0]:,} of these people came in without labels before and still have none"
+        )
+
+
+def _same_people(stored: dict[int, Any], given: dict[int, dict[str, Any]]) -> bool:
+    if stored.keys() != given.keys():
+        return False
+    for key, raw in given.items():
+        if "keypoints" not in stored[key]:
+            raw = {name: value for name, value in raw.items() if name not in LABEL_KEYS}
+        if raw != stored[key]:
+            return False
+    return True

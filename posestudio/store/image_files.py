@@ -1,0 +1,135 @@
+"""The files of the project's images folder: written before the transaction that names them, removed if it fails.
+
+One import at a time writes here, so that a failing import never takes away a file that another one counts on.
+"""
+
+import dataclasses
+import errno
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+from posestudio.errors import StoreError
+from posestudio.store.database import Store
+from posestudio.store.media import Picture
+
+WORKERS = 2
+WINDOW = 16
+"""Most pictures that are decoded ahead of the one that is waited for; it bounds memory."""
+
+Progress = Callable[[int, int | None], None]
+"""Told how many items are done, and of how many (None when unknown)."""
+Given = TypeVar("Given")
+Made = TypeVar("Made")
+
+_one_import = threading.Lock()
+
+
+class ImageFiles:
+    """The images folder for the time of one import.
+
+    As a context: leaving it with an error removes every file that was written in it.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._folder = store.project / "images"
+        self._linked: set[str] = set()
+        self._written: set[str] = set()
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        """Wait for other imports of this process to end."""
+        _one_import.acquire()
+        try:
+            rows = self._store.read("SELECT sha256 FROM images WHERE link_path IS NOT NULL")
+        except BaseException:
+            _one_import.release()
+            raise
+        self._linked = {row["sha256"] for row in rows}
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Take the written files away again after an error."""
+        try:
+            if kind is not None:
+                self.drop(self._written)
+        finally:
+            _one_import.release()
+
+    def put(self, picture: Picture) -> Picture:
+        """Write a picture under its hash, unless it is there or linked; returns the picture without its bytes.
+
+        Raises:
+            StoreError: the disk is full or the folder cannot be written.
+        """
+        path = self._folder / picture.sha256
+        with self._lock:
+            present = picture.sha256 in self._written or picture.sha256 in self._linked
+            fresh = not present and not path.exists()
+            if fresh:
+                self._written.add(picture.sha256)
+        if fresh:
+            self._write(path, picture.data)
+        return dataclasses.replace(picture, data=b"")
+
+    def drop(self, hashes: Iterable[str]) -> None:
+        """Remove files that this import wrote; others are left alone."""
+        for sha256 in self._written & set(hashes):
+            (self._folder / sha256).unlink(missing_ok=True)
+            self._written.discard(sha256)
+
+    def settle(self) -> None:
+        """Make the names of the written files durable; call it before the transaction."""
+        folder = os.open(self._folder, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    def _write(self, path: Path, data: bytes) -> None:
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        try:
+            with temporary.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise StoreError(
+                    f"The disk that holds {self._folder} is full; nothing was imported.\n"
+                    "Free some space and try again."
+                ) from error
+            raise StoreError(f"{self._folder} cannot be written: {error}.") from error
+
+
+def in_threads(
+    work: Callable[[Given], Made], given: Iterable[Given]
+) -> Generator[Made, None, None]:
+    """Map in two threads, in order, with a bounded number of results waiting.
+
+    Decoding and hashing leave Python's lock, so two threads keep two cores busy.
+    """
+    waiting: deque[Future[Made]] = deque()
+    pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="decode")
+    try:
+        for item in given:
+            waiting.append(pool.submit(work, item))
+            if len(waiting) >= WINDOW:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)

@@ -57,10 +57,10 @@ CREATE TABLE label_journal (
     CHECK (origin IN ('import', 'edit', 'accept', 'undo')),
     CHECK (keypoint >= 0),
     CHECK (follows IS NULL OR follows < revision),
-    CHECK ((state = 'placed' AND v IN (1, 2) AND x IS NOT NULL AND y IS NOT NULL AND isfinite(x) AND isfinite(y)
-                AND reason IS NULL)
+    CHECK (coalesce(
+        (state = 'placed' AND v IN (1, 2) AND isfinite(x) AND isfinite(y) AND reason IS NULL)
         OR (state = 'absent' AND v = 0 AND x IS NULL AND y IS NULL AND reason IN ('outside', 'cannot tell'))
-        OR (state = 'open' AND v = 0 AND x IS NULL AND y IS NULL AND reason IS NULL)));
+        OR (state = 'open' AND v = 0 AND x IS NULL AND y IS NULL AND reason IS NULL), false)));
 CREATE VIEW labels_now AS
     SELECT instance_id, keypoint, revision, state, x, y, v, reason, who, "at", origin
     FROM label_journal

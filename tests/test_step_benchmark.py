@@ -35,19 +35,18 @@ def step() -> ModuleType:
 
 def crops_seen(nets: list[nn.Module], run: Any) -> list[Counter[bool]]:
     """For each network: crops passed without and with a gradient to come."""
-    seen: list[Counter[bool]] = [Counter() for _ in nets]
-    handles = [
-        net.register_forward_pre_hook(
-            lambda _, args, counter=counter: counter.update(
-                [torch.is_grad_enabled()] * len(args[0])
-            )
+    seen: list[list[bool]] = [[] for _ in nets]
+
+    def watch(net: nn.Module, passes: list[bool]) -> Any:
+        return net.register_forward_pre_hook(
+            lambda _, args: passes.extend([torch.is_grad_enabled()] * len(args[0]))
         )
-        for net, counter in zip(nets, seen, strict=True)
-    ]
+
+    handles = [watch(net, passes) for net, passes in zip(nets, seen, strict=True)]
     run()
     for handle in handles:
         handle.remove()
-    return seen
+    return [Counter(passes) for passes in seen]
 
 
 def test_the_bare_passes_are_those_of_a_paper_step(step: ModuleType):

@@ -129,7 +129,7 @@ def video_items(path: Path, name: str) -> Iterator[Item]:
             if number % step == 0:
                 good, frame = video.retrieve()
                 if good and frame is not None:
-                    yield _frame_item(f"{name}#{number:06d}", media.picture_of_frame(frame), name)
+                    yield _frame_item(f"{name}#{number:06d}", media.picture_of_frame(frame), str(path))
                     taken += 1
             number += 1
     except InputError as error:

@@ -1,0 +1,72 @@
+"""What the code imports is what the lists name, and what is pinned lies in the ranges and is installed."""
+
+import ast
+import importlib.metadata
+import sys
+import tomllib
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+PROJECT = Path(__file__).resolve().parents[1]
+NAMES = {"cv2": "opencv-python-headless", "PIL": "pillow"}
+"""Imports whose package has another name."""
+
+
+def listed(name: str) -> dict[str, Requirement]:
+    """The requirements of a file by package name, those of files that it includes left out."""
+    lines = (PROJECT / name).read_text().splitlines()
+    kept = [Requirement(line) for line in lines if line and not line.startswith(("#", "-"))]
+    return {requirement.name: requirement for requirement in kept}
+
+
+def declared() -> dict[str, dict[str, Requirement]]:
+    """The ranges of pyproject.toml: {"run": ..., "test": ...}."""
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    groups = {
+        "run": project["dependencies"],
+        "test": project["optional-dependencies"]["test"],
+    }
+    return {
+        group: {Requirement(line).name: Requirement(line) for line in lines}
+        for group, lines in groups.items()
+    }
+
+
+def imported() -> set[str]:
+    """Packages that the package and app.py import, the standard library left out."""
+    tops = set()
+    for file in [*(PROJECT / "posestudio").rglob("*.py"), PROJECT / "app.py"]:
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Import):
+                tops |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                tops.add(node.module.partition(".")[0])
+    return {
+        NAMES.get(top, top) for top in tops if top not in {*sys.stdlib_module_names, "posestudio"}
+    }
+
+
+def test_every_import_is_listed_and_every_listed_package_is_used():
+    used, ranges = imported(), declared()["run"]
+    assert used - set(ranges) == set(), "imported, but not in pyproject.toml"
+    assert set(ranges) - used == set(), "in pyproject.toml, but not imported"
+
+
+def test_pins_and_ranges_agree():
+    for group, file in (("run", "requirements.txt"), ("test", "requirements-test.txt")):
+        pins, ranges = listed(file), declared()[group]
+        assert set(pins) == set(ranges), file
+        for name, pin in pins.items():
+            (exact,) = pin.specifier
+            assert exact.operator == "==", f"{file}: {name} is not pinned"
+            assert exact.version in ranges[name].specifier, f"{name} {exact} is outside its range"
+
+
+def test_the_tests_run_with_what_is_pinned():
+    for file in ("requirements.txt", "requirements-test.txt"):
+        for name, pin in listed(file).items():
+            version = importlib.metadata.version(name)
+            assert version.split("+")[0] in pin.specifier, (
+                f"{name} {version} is installed, not {pin}"
+            )

@@ -55,6 +55,17 @@ def test_flip_is_drawn_and_is_in_the_matrix():
     assert torch.equal(mirrored, view.flipped)
 
 
+@pytest.mark.parametrize("kind", ["rigid", "normalized"])
+def test_the_mirror_comes_first_and_is_the_mirror_of_the_crop(kind):
+    degrees, zoom = torch.tensor([25.0, -50.0]).double(), torch.tensor([0.8, 1.2]).double()
+    plain, mirrored = (
+        augment.affine_matrix(degrees, zoom, flipped, size_hw=CROP, geometry=kind)
+        for flipped in (torch.tensor([False, False]), torch.tensor([True, True]))
+    )
+    expected = geometry.compose(plain, geometry.flip_matrix(CROP[1]))
+    torch.testing.assert_close(mirrored, expected, rtol=0, atol=1e-9)
+
+
 def test_scale_above_one_zooms_out_in_both_geometries():
     one, two = torch.zeros(1).double(), torch.full((1,), 2.0).double()
     for kind in ("rigid", "normalized"):

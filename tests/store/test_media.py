@@ -41,10 +41,17 @@ def png_header(width: int, height: int) -> bytes:
     """A PNG that says it is huge and holds next to nothing."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
 
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b""))
+        + chunk(b"IEND", b"")
+    )
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
@@ -108,7 +115,9 @@ def test_truncated_images_are_found(kind: str, share: float):
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-@pytest.mark.parametrize("size", [(40_000, 40_000), (20_001, 10), (10_001, 10_000), (12_000, 12_000)])
+@pytest.mark.parametrize(
+    "size", [(40_000, 40_000), (20_001, 10), (10_001, 10_000), (12_000, 12_000)]
+)
 def test_huge_images_are_refused_by_their_header(size: tuple[int, int]):
     with pytest.raises(InputError, match="pixels"):
         media.read_picture(png_header(*size))

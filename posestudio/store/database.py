@@ -4,12 +4,14 @@ A write is a job: a function of a cursor that runs in one transaction on the wri
 and a failing job leaves nothing behind. A second process cannot open the file at all, not even to read.
 """
 
+import atexit
 import json
 import os
 import queue
 import threading
 import time
 import uuid
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
@@ -41,6 +43,7 @@ CONFIG = {
     "allow_community_extensions": "false",
 }
 
+_open_databases: "weakref.WeakSet[Database]" = weakref.WeakSet()
 _open_here: set[Path] = set()
 _open_here_lock = threading.Lock()
 
@@ -102,6 +105,7 @@ class Database:
         self._root = self._open(patience)
         self._writer = threading.Thread(target=self._write_all, name="store-writer", daemon=True)
         self._writer.start()
+        _open_databases.add(self)
 
     def read(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
         """Rows of one query as JSON-able dicts; sees every committed write."""
@@ -283,6 +287,12 @@ class Database:
             with suppress(duckdb.Error):
                 self._root.close()
             self._root = self._connect()
+
+
+@atexit.register
+def _close_all() -> None:
+    for database in list(_open_databases):
+        database.close()
 
 
 class Store:

@@ -141,9 +141,7 @@ def _pictures(
 
 def _leave_out(parsed: CocoFile, kept: set[int]) -> None:
     gone = [one for one in parsed.annotations if one.image_id not in kept]
-    parsed.faults += [
-        f"annotation {one.coco_id}: its image {one.image_id} has a fault" for one in gone
-    ]
+    parsed.dragged += [coco_read.drag(one.coco_id, one.image_id) for one in gone]
     parsed.annotations = [one for one in parsed.annotations if one.image_id in kept]
     parsed.images = [image for image in parsed.images if image.coco_id in kept]
 
@@ -165,7 +163,7 @@ def _insert(cursor: Cursor, plan: _Plan) -> dict[str, Any]:
         "keypoints": 0,
         "near": 0,
         "splits": {},
-        "skipped": plan.file.faults,
+        "skipped": plan.file.faults + plan.file.dragged,
         "notes": plan.file.notes + plan.notes,
     }
     if unchanged:

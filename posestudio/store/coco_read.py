@@ -61,8 +61,8 @@ class CocoAnnotation:
 class CocoFile:
     """What a file holds after the checks.
 
-    header: every top-level key but images and annotations. faults: what was left out, one line each. notes: what
-    was kept but should be known.
+    header: every top-level key but images and annotations. faults: what was left out, one line each; dragged: people
+    who were left out because of their image. notes: what was kept but should be known.
     """
 
     path: Path
@@ -71,6 +71,7 @@ class CocoFile:
     images: list[CocoImage] = field(default_factory=list)
     annotations: list[CocoAnnotation] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
+    dragged: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
@@ -93,7 +94,7 @@ def parse(file: Path, skeleton: Skeleton | None = None, *, skip_bad: bool = Fals
     content = load_json(file)
     if not isinstance(content, dict):
         raise InputError(
-            f"{file.name}: not a COCO keypoint file: it holds a {_kind(content)}, not an object.\n"
+            f"{file.name}: not a COCO keypoint file: it holds a {type(content).__name__}, not an object.\n"
             "A list of results of a model is taken by: posestudio import predictions FILE --name MODEL"
         )
     for key in ("images", "annotations", "categories"):
@@ -115,6 +116,11 @@ def refusal(name: str, faults: list[str], advice: str = "--skip-bad takes the re
     count = f"{len(faults):,} fault{'s' if len(faults) > 1 else ''}"
     first = "; ".join(faults[:3])
     return InputError(f"{name}: {count}, nothing was imported ({advice}).\nFirst: {first}")
+
+
+def drag(annotation: int, image: int) -> str:
+    """The line for a person who is left out because of the image."""
+    return f"annotation {annotation}: its image {image} has a fault"
 
 
 def load_json(file: Path) -> Any:
@@ -272,7 +278,6 @@ def _annotations(
 ) -> None:
     seen: set[int] = set()
     count = {"other": 0, "outside": 0, "miscounted": 0}
-    names = found.skeleton.keypoints
 
     def take(record: dict[str, Any]) -> None:
         _require(record, ("id", "image_id", "category_id"))
@@ -283,14 +288,15 @@ def _annotations(
             raise _Fault(f"category {_show(record['category_id'])} is unknown")
         if not _is_id(record["image_id"]) or record["image_id"] not in sizes:
             raise _Fault(f"image {_show(record['image_id'])} is unknown")
+        seen.add(record["id"])
         size = sizes[record["image_id"]]
         if size is None:
-            raise _Fault(f"its image {record['image_id']} has a fault")
-        seen.add(record["id"])
+            found.dragged.append(drag(record["id"], record["image_id"]))
+            return
         if not category.get("keypoints"):
             count["other"] += 1
             return
-        annotation, outside = _person(record, names, size)
+        annotation, outside = _person(record, found.skeleton.keypoints, size)
         count["outside"] += outside
         stated = record.get("num_keypoints")
         actual = sum(v > 0 for v in annotation.keypoints[2::3])
@@ -392,8 +398,3 @@ def _is_id(value: Any) -> bool:
 def _show(value: Any) -> str:
     text = repr(value).encode("utf-8", "backslashreplace").decode()
     return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _kind(value: Any) -> str:
-    kinds = {list: "list", str: "text", type(None): "null", bool: "truth value"}
-    return kinds.get(type(value), "number")

@@ -155,7 +155,7 @@ def test_the_count_and_the_first_three_faults_are_named(tmp_path: Path):
         ("", "broken JSON"),
         ("[" * 100_000, "broken JSON"),
         ("[]", "holds a list.*not an object"),
-        ('"x"', "holds a text"),
+        ('"x"', "holds a str"),
         ("{}", "no list 'images'"),
         ('{"images": [], "annotations": {}, "categories": []}', "no list 'annotations'"),
         ('{"images": [], "annotations": [], "categories": []}', "no category has keypoints"),
@@ -257,7 +257,7 @@ def test_people_of_a_faulty_image_go_with_it(tmp_path: Path):
     picture("width", -1)(data)
     found = coco_read.parse(write(tmp_path, data), skip_bad=True)
     assert [one.coco_id for one in found.annotations] == [1, 2]
-    assert found.faults[1] == "annotation 3: its image 2 has a fault"
+    assert found.dragged == ["annotation 3: its image 2 has a fault"] and len(found.faults) == 1
 
 
 def test_parsing_changes_nothing(tmp_path: Path):

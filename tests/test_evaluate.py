@@ -589,3 +589,20 @@ def test_a_skeleton_of_one_keypoint_works() -> None:
     people = crowd_of(keypoints=1)
     scores = evaluate(people, *guess(people, 0.01), dot)
     assert (scores.coco["AP"] or 0) > 0.3 and scores.keypoints[0]["name"] == "dot"
+
+
+def test_a_crowd_that_nobody_reviewed_still_forgives_predictions_on_it() -> None:
+    people = crowd_of(count=3, images=1, visibility=np.full((3, 17), 2, np.int8))
+    people.visibility[2] = 0
+    people.xy_image[:] = np.where(np.isnan(people.xy_image), 50.0, people.xy_image)
+    crowd = np.array([False, False, True])
+    people = replace(people, iscrowd=crowd, reviewed=~crowd)
+    people.box_xywh[2] = [1000, 1000, 100, 100]
+    xy, score = people.xy_image.copy(), np.tile([[0.5], [0.9], [0.1]], (1, 17))
+    xy[1] = 1050.0
+    on_crowd = evaluate(people, xy, score, COCO17)
+    without = evaluate(people.take(~crowd), xy[~crowd], score[~crowd], COCO17)
+    assert on_crowd.coco["AR"] == without.coco["AR"] == 0.5
+    assert on_crowd.coco["AP"] == pytest.approx(51 / 101)
+    assert without.coco["AP"] == pytest.approx(51 / 202)
+    assert on_crowd.crowds == 1 and on_crowd.unreviewed == 0 and on_crowd.people == 2

@@ -166,12 +166,14 @@ def test_a_failed_save_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.Mo
     path = tmp_path / "s.safetensors"
     save_student(path, student(seed=1))
 
-    def full(_: int) -> None:
+    def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(module.os, "fsync", full)
-    with pytest.raises(WeightsError, match="No space left"):
-        save_student(path, student(seed=2))
+    for name in ("fsync", "replace"):
+        with monkeypatch.context() as patch:
+            patch.setattr(module.os, name, full)
+            with pytest.raises(WeightsError, match="No space left"):
+                save_student(path, student(seed=2))
     assert same(load_student(path)[0], student(seed=1))
     assert len(list(tmp_path.iterdir())) == 1
 

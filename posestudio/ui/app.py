@@ -1,0 +1,171 @@
+"""Build the pages and serve them: one FastAPI app with Gradio at "/", photos, health and the owner's verbs beside it.
+
+Each page is a route with its own address (`/`, `/inspect?instance=12&run=...&keypoint=left_wrist`), not a tab: an
+address can be kept, sent, opened in a second window and left with the browser's Back; links between pages are plain
+links that work without scripts; and a page loads only its own components.
+"""
+
+# pyright: reportPrivateImportUsage=false
+# (gradio exports its names without saying so to type checkers)
+
+import contextlib
+import logging
+import os
+import shutil
+import signal
+import socket
+import sys
+import threading
+import warnings
+from pathlib import Path
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # both are read when gradio is imported
+
+import fastapi  # noqa: E402
+import gradio as gr  # noqa: E402
+import uvicorn  # noqa: E402
+from starlette.middleware.cors import CORSMiddleware  # noqa: E402
+
+from posestudio.errors import InputError  # noqa: E402
+from posestudio.studio import owner  # noqa: E402
+from posestudio.studio.studio import STORE_FILE, Studio  # noqa: E402
+from posestudio.ui import media, reads, theme  # noqa: E402
+from posestudio.ui.guard import LOOPBACK, Guard  # noqa: E402
+from posestudio.ui.tabs.images import images_tab  # noqa: E402
+from posestudio.ui.tabs.inspect import inspect_tab  # noqa: E402
+
+MAX_UPLOAD = "2gb"
+MAKING = ".making-demo"
+"""A file that stands in a project folder while the demo project is being made."""
+PARTS = (STORE_FILE, f"{STORE_FILE}.wal", "images", "runs", "snapshots", "backups", "cache")
+"""What a demo project that was broken off may have left."""
+
+log = logging.getLogger(__name__)
+
+
+def build(studio: Studio) -> gr.Blocks:
+    """All pages over one studio."""
+    day = 24 * 3600
+    with gr.Blocks(
+        title="PoseStudio", analytics_enabled=False, fill_width=True, delete_cache=(3600, day)
+    ) as demo:
+        images_tab(studio, demo)
+    with demo.route("Inspect", "inspect", show_in_navbar=False) as page:
+        inspect_tab(studio, page)
+    demo.queue(default_concurrency_limit=4)
+    return demo
+
+
+def application(studio: Studio) -> fastapi.FastAPI:
+    """The whole server as an ASGI app: guard, own routes, pages."""
+    app = fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_middleware(
+        CORSMiddleware, allow_origins=[]
+    )  # Gradio then adds no permissions of its own
+    app.add_middleware(Guard)
+
+    @app.get("/healthz")
+    def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    app.include_router(
+        media.routes(lambda number: reads.photo(studio, number), studio.project / "cache")
+    )
+    app.include_router(owner.routes(studio))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "SSR mode is not supported", UserWarning)
+        return gr.mount_gradio_app(
+            app,
+            build(studio),
+            path="/",
+            theme=theme.theme(),
+            css_paths=theme.STYLE,
+            favicon_path=str(theme.LOGO),
+            footer_links=[],
+            run_history=False,
+            show_error=False,
+            ssr_mode=False,
+            max_file_size=MAX_UPLOAD,
+            blocked_paths=[str(studio.project)],
+        )
+
+
+def serve(project: Path | str = "data/project", host: str = "127.0.0.1", port: int = 7860) -> None:
+    """Open the studio on a project until Ctrl+C; a project that is not there becomes the demo project.
+
+    Raises:
+        InputError: the host is not this machine's own, or the port is taken. StoreBusy: another process has the
+            project open.
+    """
+    folder = Path(project).expanduser().absolute()
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl+C does
+    with contextlib.suppress(KeyboardInterrupt), _bind(host, port) as listener:
+        address = _address(host, listener.getsockname()[1])
+        _prepare(folder)
+        with Studio(folder, hold=True) as studio:
+            studio.announce(address)
+            server = uvicorn.Server(
+                uvicorn.Config(
+                    application(studio), log_level="warning", timeout_graceful_shutdown=2
+                )
+            )
+            threading.Thread(target=reads.warm_up, name="warm-up", daemon=True).start()
+            _say(f"PoseStudio is open at {address}  (project {folder}). Ctrl+C ends it.")
+            server.run(sockets=[listener])
+    _say("PoseStudio is closed.")
+
+
+def _prepare(folder: Path) -> None:
+    """Make the demo project where no project is; one that was broken off is made again."""
+    making = folder / MAKING
+    if (folder / STORE_FILE).exists() and not making.exists():
+        return
+    from posestudio.studio.demo import make_demo  # lazy: torch
+
+    _say(f"No project at {folder} yet. Making the demo project of rendered people there:")
+    folder.mkdir(parents=True, exist_ok=True)
+    if making.exists():
+        for name in PARTS:
+            path = folder / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    making.touch()
+    make_demo(folder, progress=_progress)
+    making.unlink()
+
+
+def _progress(what: str, done: int, whole: int) -> None:
+    quarter = max(1, whole // 4)
+    if done == whole or done % quarter == 0:
+        _say(f"  {what}: {done} of {whole}")
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    if host not in LOOPBACK:
+        raise InputError(
+            f"--host {host} would open the studio to a network, and this version has no accounts yet.\n"
+            "Use 127.0.0.1, and an SSH tunnel from elsewhere: ssh -L 7860:127.0.0.1:7860 THIS_MACHINE"
+        )
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(128)
+    except (OSError, OverflowError) as error:
+        listener.close()
+        why = getattr(error, "strerror", None) or str(error)
+        raise InputError(
+            f"Cannot open port {port} on {host}: {why}. Give another one: --port {min(port + 1, 65535)}"
+        ) from error
+    return listener
+
+
+def _address(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()

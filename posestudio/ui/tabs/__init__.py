@@ -1,0 +1,1 @@
+"""One file a page: layout first, then the wiring."""

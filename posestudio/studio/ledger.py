@@ -1,0 +1,233 @@
+"""What a run leaves for the store as Parquet: its predictions, and its pool ledger (one row an offer)."""
+
+import hashlib
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from posestudio.store.snapshots import OPEN, People, Snapshot
+from posestudio.studio import queue
+from posestudio.studio.queue import Beliefs, Doubt
+from posestudio.train.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from posestudio.predict import Found, Predictor
+    from posestudio.train import objective
+
+PREDICTIONS_FILE = "predictions.parquet"
+LEDGER_FILE = "pool.parquet"
+UNCERTAINTIES_FILE = "uncertainties.parquet"
+
+LEAST_VIEWS = 4
+"""Views of the ledger when the run's own method takes fewer, so that there is a deviation to speak of. Ours."""
+
+CHUNK = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Offers:
+    """The pool of N people: S students, K keypoints.
+
+    instance_id: (N,). box_height: (N,) pixels. open_: (N, K) bool, open and taught. xy_image: (S, N, K, 2). score,
+    uncertainty: (S, N, K). accepted: (S, N, K) bool. chosen: (S, N, K), whose offer each student learns from, -1 none.
+    """
+
+    instance_id: np.ndarray
+    box_height: np.ndarray
+    open_: np.ndarray
+    xy_image: np.ndarray
+    score: np.ndarray
+    uncertainty: np.ndarray
+    accepted: np.ndarray
+    chosen: np.ndarray
+
+
+def write_predictions(
+    folder: Path, run_id: str, people: People, found: Mapping[Any, "Found"]
+) -> Path:
+    """Write predictions.parquet of a run: a row a person and student."""
+    rows: dict[str, list[Any]] = {
+        name: [] for name in ("instance_id", "box_revision", "student", "x", "y", "score")
+    }
+    for student, (xy_image, score) in found.items():
+        rows["instance_id"] += people.instance_id.tolist()
+        rows["box_revision"] += people.box_revision.tolist()
+        rows["student"] += [str(student)] * len(people)
+        rows["x"] += xy_image[..., 0].tolist()
+        rows["y"] += xy_image[..., 1].tolist()
+        rows["score"] += score.tolist()
+    count = len(rows["instance_id"])
+    return _write(
+        folder / PREDICTIONS_FILE, {"run_id": [run_id] * count, "model": [run_id] * count, **rows}
+    )
+
+
+def offers(
+    folder: RunFolder,
+    predictor: "Predictor",
+    snapshot: Snapshot,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> Offers:
+    """Draw seeded views of everyone who could take pseudo-targets and make the pool, as a training step does.
+
+    The networks run in evaluation mode, so the numbers do not depend on who shares a batch.
+
+    Args:
+        folder: the run, for its method's settings.
+        predictor: its students.
+        snapshot: people and labels.
+        progress: called with people done and people in all.
+    """
+    from posestudio.train import data, objective, session, validate  # lazy: torch
+
+    config, people = folder.config(), snapshot.people
+    source = data.open_source(snapshot, folder.project, config)
+    asked = np.flatnonzero(~people.iscrowd & np.isin(people.split, ["train", "unlabeled"]))
+    method = objective.Method(
+        config, snapshot.skeleton.flip_index, session.passes(config, predictor.device)
+    )
+    parts: list[dict[str, np.ndarray]] = []
+    for at in range(0, len(asked), CHUNK):
+        index = asked[at : at + CHUNK]
+        crops = validate.plain_crops(source, index, method.size_hw).to(predictor.device)
+        views = objective.draw_views(
+            data.step_generator(config.train.seed, int(index[0]), 9),
+            crops, max(LEAST_VIEWS, config.views.count), config.data.color,
+        )  # fmt: skip
+        votes = [
+            objective.predict_views(net.eval(), views, method)
+            for net in predictor.students.values()
+        ]
+        parts.append(_offers_of(objective.make_pool(votes, method), people.box_xywh[index], method))
+        if progress is not None:
+            progress(at + len(index), len(asked))
+    names = ("xy_image", "score", "uncertainty", "accepted", "chosen")
+    kinds = len(snapshot.skeleton.keypoints)
+    empty = np.zeros((len(predictor.students), 0, kinds))
+    whole = {
+        name: np.concatenate([part[name] for part in parts], axis=1)
+        if parts else (empty[..., None].repeat(2, -1) if name == "xy_image" else empty)
+        for name in names
+    }  # fmt: skip
+    return Offers(
+        instance_id=people.instance_id[asked],
+        box_height=people.box_xywh[asked, 3],
+        open_=(people.state[asked] == OPEN) & snapshot.taught,
+        **whole,
+    )
+
+
+def _offers_of(
+    pool: "objective.Pool", box_xywh: np.ndarray, method: "objective.Method"
+) -> dict[str, np.ndarray]:
+    import torch  # lazy: torch
+
+    from posestudio.core import geometry
+    from posestudio.models.pose_net import PoseNet
+
+    matrix = geometry.box_to_crop(
+        torch.from_numpy(box_xywh), method.size_hw, method.config.data.padding
+    )
+    back = geometry.invert(matrix)
+    xy_crop = geometry.points_to_crop(pool.xy_map.double().cpu(), PoseNet.stride)
+    return {
+        "xy_image": torch.stack([geometry.apply(back, points) for points in xy_crop]).numpy(),
+        "score": pool.score.double().cpu().numpy(),
+        "uncertainty": pool.uncertainty.double().cpu().numpy(),
+        "accepted": pool.accepted.cpu().numpy(),
+        "chosen": pool.chosen.cpu().numpy(),
+    }
+
+
+def write_offers(folder: Path, pool: Offers) -> Path:
+    """Write pool.parquet: a row for each student's offer of each keypoint of each person."""
+    students, count, kinds = pool.score.shape
+    shape = (students, count, kinds)
+    student = np.broadcast_to(np.arange(students)[:, None, None], shape)
+    return _write(
+        folder / LEDGER_FILE,
+        {
+            "instance_id": np.broadcast_to(pool.instance_id[None, :, None], shape).ravel(),
+            "keypoint": np.broadcast_to(np.arange(kinds)[None, None], shape).ravel(),
+            "student": np.array(["a", "b"])[student.ravel()],
+            "open": np.broadcast_to(pool.open_[None], shape).ravel(),
+            "x": pool.xy_image[..., 0].ravel(),
+            "y": pool.xy_image[..., 1].ravel(),
+            "score": pool.score.ravel(),
+            "uncertainty": pool.uncertainty.ravel(),
+            "accepted": pool.accepted.astype(bool).ravel(),
+            "target": np.stack([(pool.chosen == s).any(axis=0) for s in range(students)]).ravel(),
+        },
+    )
+
+
+def keypoint_uncertainty(pool: Offers) -> np.ndarray:
+    """(N, K): the uncertainty of the offer that would be the target, the least one where none is accepted."""
+    allowed = np.where(pool.accepted.astype(bool), pool.uncertainty, np.inf)
+    best = allowed.min(axis=0)
+    return np.where(np.isfinite(best), best, pool.uncertainty.min(axis=0))
+
+
+def uncertainty_rows(
+    people: People, names: tuple[str, ...], asked: np.ndarray, known: Beliefs, doubts: Doubt
+) -> dict[str, list[Any]]:
+    """A row for each keypoint asked, as columns: uncertainty, error probability, distance, and the reason in words."""
+    rows: dict[str, list[Any]] = {
+        name: []
+        for name in (
+            "instance_id",
+            "keypoint",
+            "uncertainty",
+            "error_probability",
+            "distance_px",
+            "reason",
+        )
+    }
+    for index in np.flatnonzero(asked.any(axis=1)):
+        height = float(people.box_xywh[index, 3])
+        for point in queue.keypoints(int(index), names, asked, known, doubts, height=height):
+            rows["instance_id"].append(int(people.instance_id[index]))
+            for name in ("keypoint", "uncertainty", "error_probability", "distance_px", "reason"):
+                rows[name].append(point[name])
+    return rows
+
+
+def write_uncertainties(folder: Path, rows: Mapping[str, list[Any]]) -> Path:
+    """Write uncertainties.parquet of a run."""
+    return _write(folder / UNCERTAINTIES_FILE, rows)
+
+
+def summary(pool: Offers) -> dict[str, Any]:
+    """People, open keypoints, and the share of these that would get a pseudo-target."""
+    kept = (pool.chosen >= 0).any(axis=0) & pool.open_
+    asked = int(pool.open_.sum())
+    return {
+        "people": len(pool.instance_id),
+        "open_keypoints": asked,
+        "kept": float(kept.sum() / asked) if asked else None,
+    }
+
+
+def revision(people: People) -> str:
+    """16 hex digits that change with anything a score on these people depends on."""
+    digest = hashlib.sha256()
+    for values in (
+        people.instance_id, people.box_xywh, np.nan_to_num(people.xy_image, nan=-1e9), people.visibility,
+        people.area, people.iscrowd,
+    ):  # fmt: skip
+        digest.update(np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _write(path: Path, columns: Mapping[str, Any]) -> Path:
+    part = path.with_name(f".{path.name}.part")
+    pq.write_table(pa.table(dict(columns)), part)
+    os.replace(part, path)
+    return path

@@ -1,0 +1,32 @@
+"""What a user said about a run, checked and completed. No torch unless the size is left to the device."""
+
+from collections.abc import Mapping
+
+from posestudio import config
+
+DEFAULT_PRESET = "paper"
+
+
+def check(preset: str | None, size: str | None, changes: Mapping[str, str]) -> None:
+    """See that every name and value is known, before anything slow happens.
+
+    Raises:
+        ConfigError: with one line for each problem, and the nearest match.
+    """
+    config.make(preset or DEFAULT_PRESET, size or "small", changes)
+
+
+def complete(preset: str | None, size: str | None, changes: Mapping[str, str]) -> config.Config:
+    """All settings; the size comes from the device when none is given: small on a CPU, full on a graphics card.
+
+    Raises:
+        ConfigError: with one line for each problem.
+    """
+    return config.make(preset or DEFAULT_PRESET, size or default_size(), changes)
+
+
+def default_size() -> str:
+    """What this machine trains in reasonable time."""
+    import torch  # lazy: torch
+
+    return "full" if torch.cuda.is_available() else "small"

@@ -1,0 +1,41 @@
+"""The store verbs by name: short deeds on the label store, with JSON-able arguments and results.
+
+The page, the command line and other processes all reach the store through this table.
+"""
+
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from posestudio.config import unknown
+from posestudio.errors import InputError, NotFound
+from posestudio.studio import verbs_data, verbs_labels, verbs_runs
+
+if TYPE_CHECKING:
+    from posestudio.store.database import Store
+
+VERBS: dict[str, Callable[..., Any]] = {
+    **verbs_data.OFFERED,
+    **verbs_labels.OFFERED,
+    **verbs_runs.OFFERED,
+}
+
+
+def check(name: str, args: dict[str, Any]) -> None:
+    """See that a verb and its arguments are known, before anything is opened.
+
+    Raises:
+        NotFound: no such verb. InputError: an argument is missing or unknown.
+    """
+    if name not in VERBS:
+        raise NotFound(unknown("verb", name, VERBS))
+    try:
+        inspect.signature(VERBS[name]).bind(None, **args)
+    except TypeError as error:
+        raise InputError(f"The verb {name} was called wrongly: {error}.") from error
+
+
+def run(store: "Store", name: str, args: dict[str, Any]) -> Any:
+    """Run a verb on an open store."""
+    check(name, args)
+    return VERBS[name](store, **args)

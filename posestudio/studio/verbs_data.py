@@ -1,0 +1,197 @@
+"""Store verbs about the project, its images and people, splits and exports."""
+
+from pathlib import Path
+from typing import Any
+
+from posestudio.config import unknown
+from posestudio.core.skeleton import from_dict
+from posestudio.errors import InputError
+from posestudio.store import (
+    coco_import,
+    coco_predictions,
+    coco_write,
+    database,
+    freeze,
+    groups,
+    media_import,
+    people,
+    splits,
+    verify,
+    yolo,
+)
+from posestudio.store import images as image_rows
+from posestudio.store.database import Store
+
+Record = dict[str, Any]
+
+
+def project(store: Store) -> Record:
+    """The project in numbers: folder, skeleton (or None), untaught keypoints, and the counts of `splits`."""
+    skeleton = store.skeleton()
+    return {
+        "project": str(store.project),
+        "skeleton": skeleton.to_dict() if skeleton else None,
+        "untaught": splits.untaught(store) if skeleton else [],
+        **splits.counts(store),
+    }
+
+
+def set_skeleton(store: Store, skeleton: Record) -> Record:
+    """Give the project its skeleton; the same one again is fine."""
+    wanted = from_dict(skeleton)
+    store.write(lambda cursor: database.set_skeleton(cursor, wanted))
+    return wanted.to_dict()
+
+
+def import_coco(
+    store: Store,
+    file: str,
+    images: str,
+    split: str = "train",
+    labeled: int | str | list[str] | None = None,
+    seed: int = 0,
+    boxes: str | None = None,
+    skip_bad: bool = False,
+    who: str = "import",
+) -> Record:
+    """COCO keypoints in, all or nothing; see `coco_import.import_coco`."""
+    return coco_import.import_coco(
+        store, Path(file), Path(images), split=split, labeled=labeled, seed=seed, boxes=boxes,
+        skip_bad=skip_bad, who=who,
+    )  # fmt: skip
+
+
+def import_images(
+    store: Store,
+    paths: list[str],
+    boxes: str | None = "full",
+    link: bool = False,
+    names: list[str] | None = None,
+) -> Record:
+    """Photos, folders, zips and videos in, unlabeled. boxes: "full", or None for no people yet."""
+    return media_import.import_images(
+        store, [Path(path) for path in paths], boxes=boxes, link=link, names=names
+    )
+
+
+def import_predictions(store: Store, file: str, name: str) -> Record:
+    """COCO results of any model in, as predictions that wait for `accept`."""
+    return coco_predictions.import_predictions(store, Path(file), name)
+
+
+def images(
+    store: Store, split: str | None = None, limit: int | None = None, offset: int = 0
+) -> list[Record]:
+    """Images by id, with their split and how many people they show."""
+    return image_rows.list_images(store, splits_word(split), limit=limit, offset=offset)
+
+
+def image(store: Store, image_id: int) -> Record:
+    """One image with its sources; `path` starts from the project folder, or is absolute when linked."""
+    return image_rows.get(store, image_id)
+
+
+def sources(store: Store) -> list[Record]:
+    """Files and folders that came in."""
+    return image_rows.list_sources(store)
+
+
+def people_of(
+    store: Store,
+    image_id: int | None = None,
+    split: str | None = None,
+    hidden: bool = False,
+    limit: int | None = None,
+    offset: int = 0,
+) -> list[Record]:
+    """People with box, split and how many keypoints are decided; of one image, one split, or all."""
+    if image_id is not None:
+        image_rows.get(store, image_id)
+    return people.list_people(
+        store,
+        image_id=image_id,
+        split=splits_word(split),
+        hidden=hidden,
+        limit=limit,
+        offset=offset,
+    )
+
+
+def person(store: Store, instance_id: int) -> Record:
+    """One person with labels and the revision that the next edit is based on."""
+    return people.get(store, instance_id)
+
+
+def add_people(
+    store: Store,
+    image_id: int,
+    boxes_xywh: list[list[float]],
+    who: str = "detector",
+    source: str = "detector",
+) -> list[int]:
+    """Add people to an image by their boxes, such as a detector's; returns their ids."""
+    return [people.add(store, image_id, box, who=who, box_source=source) for box in boxes_xywh]
+
+
+def split_counts(store: Store) -> Record:
+    """How many images and people each split has."""
+    return splits.counts(store)
+
+
+def set_split(
+    store: Store, split: str, images: list[int] | None = None, people: list[int] | None = None
+) -> Record:
+    """Move images, or people with their images, to a split; whole groups move."""
+    return splits.set_split(
+        store, splits_word(split) or "", image_ids=images or [], instance_ids=people or []
+    )
+
+
+def set_val_aside(store: Store, share: float = 0.2, at_least: int = 20, seed: int = 0) -> Record:
+    """Set labeled people of train aside for evaluation, by whole groups."""
+    return splits.make_val(store, share, at_least, seed)
+
+
+def snapshot(store: Store) -> Record:
+    """Freeze people and labels: snapshot_id, path, people, labeled."""
+    return freeze.freeze(store)
+
+
+def snapshots(store: Store) -> list[Record]:
+    """Snapshots, the newest first."""
+    return freeze.list_snapshots(store)
+
+
+def verify_store(store: Store) -> Record:
+    """Check the store against images, runs and itself."""
+    return verify.verify(store)
+
+
+def export_coco(store: Store, out: str, split: str | None = None) -> Record:
+    """COCO keypoints out: one file for OUT.json, a folder with one file a source otherwise."""
+    return coco_write.export_coco(store, Path(out), split=splits_word(split))
+
+
+def export_yolo(store: Store, out: str) -> Record:
+    """A YOLO-pose data set out."""
+    return yolo.export_yolo(store, Path(out))
+
+
+def splits_word(split: str | None) -> str | None:
+    """A split, checked.
+
+    Raises:
+        InputError: it is not one.
+    """
+    if split is not None and split not in groups.SPLITS:
+        raise InputError(unknown("split", str(split), dict.fromkeys(groups.SPLITS)))
+    return split
+
+
+OFFERED = {
+    function.__name__: function
+    for function in (
+        project, set_skeleton, import_coco, import_predictions, import_images, images, image, sources, person,
+        add_people, set_split, set_val_aside, snapshot, snapshots, export_coco, export_yolo,
+    )
+} | {"people": people_of, "splits": split_counts, "verify": verify_store}  # fmt: skip

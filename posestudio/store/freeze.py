@@ -12,7 +12,7 @@ from posestudio.errors import NotFound, StoreError
 from posestudio.store import snapshots
 from posestudio.store.database import Cursor, Row, Store, now
 from posestudio.store.people import AREA_SHARE
-from posestudio.store.snapshots import People
+from posestudio.store.snapshots import People, Snapshot
 
 _LEFTOVER_SECONDS = 3600
 
@@ -58,13 +58,10 @@ def freeze(store: Store) -> Row:
     """
     skeleton = store.require_skeleton()
     root = store.project / "snapshots"
-    _remove_leftovers(root)
     fresh = root / f".new-{uuid.uuid4().hex}"
+    _remove_leftovers(root)
     try:
-        fresh.mkdir(parents=True)
-        with store.database.reading() as cursor:
-            _copy(cursor, fresh / snapshots.PEOPLE_FILE, len(skeleton.keypoints))
-        people = snapshots.read_people(fresh / snapshots.PEOPLE_FILE, len(skeleton.keypoints))
+        people = _write_people(store, fresh, skeleton)
         snapshot_id = snapshots.content_id(people, skeleton)
         labeled = int((people.state == snapshots.PLACED).any(axis=1).sum())
         header = _header(snapshot_id, skeleton, people, labeled)
@@ -94,9 +91,31 @@ def list_snapshots(store: Store) -> list[Row]:
     return store.read("SELECT * FROM snapshots ORDER BY created_at DESC, snapshot_id")
 
 
-def current(store: Store) -> snapshots.Snapshot:
-    """Freeze and read: the project as it is now, in the form that training and evaluation read."""
-    return snapshots.read(Path(freeze(store)["path"]))
+def current(store: Store) -> Snapshot:
+    """The project as it is now, in the form that training and evaluation read; no snapshot is kept.
+
+    Raises:
+        InputError: the project has no skeleton yet.
+        StoreError: the disk is full.
+    """
+    skeleton = store.require_skeleton()
+    fresh = store.project / "snapshots" / f".new-{uuid.uuid4().hex}"
+    try:
+        people = _write_people(store, fresh, skeleton)
+    except OSError as error:
+        raise StoreError(f"The labels could not be read through {fresh}: {error}.") from error
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+    content = snapshots.content_id(people, skeleton)
+    return Snapshot(content, skeleton, people, snapshots.taught(people))
+
+
+def _write_people(store: Store, folder: Path, skeleton: Skeleton) -> People:
+    folder.mkdir(parents=True)
+    file, keypoints = folder / snapshots.PEOPLE_FILE, len(skeleton.keypoints)
+    with store.database.reading() as cursor:
+        _copy(cursor, file, keypoints)
+    return snapshots.read_people(file, keypoints)
 
 
 def _copy(cursor: Cursor, file: Path, keypoints: int) -> None:

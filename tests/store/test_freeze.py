@@ -91,6 +91,14 @@ def test_the_id_depends_on_every_field(frozen):
     assert snapshots.content_id(frozen.people, renamed) not in seen
 
 
+def test_a_look_at_the_present_leaves_no_snapshot(store, frozen):
+    label(store, 3, [placed(4)], "more")
+    look = freeze.current(store)
+    assert look.id != frozen.id and look.people.state[2, 4] == snapshots.PLACED
+    assert [path.name for path in (store.project / "snapshots").iterdir()] == [frozen.id]
+    assert freeze.freeze(store)["snapshot_id"] == look.id
+
+
 def test_take(frozen):
     rows = frozen.people
     some = rows.take(rows.split == "train")

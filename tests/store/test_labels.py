@@ -1,6 +1,7 @@
 """The journal: nothing is lost, overwritten unseen, or saved twice."""
 
 import threading
+from typing import Any
 
 import pytest
 
@@ -12,11 +13,11 @@ from posestudio.store.labels import Conflict, NewLabel
 BIG = 10_000
 
 
-def placed(keypoint, x=20.0, y=30.0, v=2, **more):
+def placed(keypoint, x: Any = 20.0, y: Any = 30.0, v: Any = 2, **more) -> dict[str, Any]:
     return {"keypoint": keypoint, "state": "placed", "x": x, "y": y, "v": v, **more}
 
 
-def save(store, person, *edits, edit_id, base=0, who="ann", **more):
+def save(store, person, *edits, edit_id, base: int | None = 0, who="ann", **more):
     return labels.save_edits(
         store, person, list(edits), who=who, edit_id=edit_id, base_revision=base, **more
     )

@@ -176,30 +176,40 @@ def _shadows(
         ("left_elbow", "left_wrist", 0.05), ("right_elbow", "right_wrist", 0.05),
     )  # fmt: skip
     for actor in actors:
-        flat = {}
-        for name, point in actor.figure.points.items():
-            tall = float(point[1])
-            flat[name] = actor.camera.project(
-                np.array([point[0] - 0.9 * light[0] * tall, 0.0, point[2] - 0.55 * tall])
-            )
-            flat[name][1] -= 0.09 * actor.camera.scale * tall
+        names, points = list(actor.figure.points), np.stack(list(actor.figure.points.values()))
+        tall = points[:, 1]
+        fallen = np.stack(
+            [points[:, 0] - 0.9 * light[0] * tall, np.zeros_like(tall), points[:, 2] - 0.55 * tall],
+            -1,
+        )
+        spots = actor.camera.project(fallen)[:, :2]
+        spots[:, 1] -= 0.09 * actor.camera.scale * tall
+        flat = dict(zip(names, np.round(spots * 16).astype(int).tolist(), strict=True))
         for a, b, wide in bones:
-            p, q = (np.round(flat[name][:2] * 16).astype(int).tolist() for name in (a, b))
-            cv2.line(mask, p, q, 255, max(2, int(wide * actor.camera.scale)), cv2.LINE_AA, 4)
-    soft = cv2.GaussianBlur(mask, (0, 0), 2.6).astype(np.float32)[..., None] * np.float32(
-        depth / 255
-    )
-    image[:] = (image * (1 - soft) + np.array([24, 26, 48], np.float32) * soft * 0.35).astype(
-        np.uint8
-    )
+            width = max(2, int(wide * actor.camera.scale))
+            cv2.line(mask, flat[a], flat[b], 255, width, cv2.LINE_AA, 4)
+    where = _extent(mask, 9)
+    if where is None:
+        return
+    soft = cv2.GaussianBlur(mask[where], (0, 0), 2.6).astype(np.float32)[..., None]
+    soft *= np.float32(depth / 255)
+    dark = np.array([8.4, 9.1, 16.8], np.float32)
+    image[where] = (image[where] * (1 - soft) + dark * soft).astype(np.uint8)
+
+
+def _extent(mask: np.ndarray, margin: int = 0) -> tuple[slice, slice] | None:
+    """Rows and columns around everything in a mask that is not 0, or None."""
+    x, y, w, h = cv2.boundingRect((mask > 0).astype(np.uint8))
+    if not w:
+        return None
+    return slice(max(y - margin, 0), y + h + margin), slice(max(x - margin, 0), x + w + margin)
 
 
 def _deepen(layer: Layer, scale: float) -> None:
     """Darken the body just behind a nearer limb, as contact shadows do."""
-    rows, columns = np.nonzero(layer.cover.max(1) > 0)[0], np.nonzero(layer.cover.max(0) > 0)[0]
-    if not len(rows):
+    where = _extent(layer.cover)
+    if where is None:
         return
-    where = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
     solid = (layer.depth[where] > FAR / 2).astype(np.float32)
     depth = layer.depth[where] * solid
     blur = max(1.2, 0.016 * scale)
@@ -211,7 +221,10 @@ def _deepen(layer: Layer, scale: float) -> None:
 
 
 def _paste(image: Image, layer: Layer) -> None:
-    image[:] = np.clip(layer.color + image * (1 - layer.cover[..., None]), 0, 255).astype(np.uint8)
+    where = _extent(layer.cover)
+    if where is not None:
+        under = image[where] * (1 - layer.cover[where][..., None])
+        image[where] = np.clip(layer.color[where] + under, 0, 255).astype(np.uint8)
 
 
 def _occlude(rng: np.random.Generator, image: Image, hiding: Image, actors: list[_Actor]) -> None:

@@ -174,7 +174,7 @@ def _insert(cursor: Cursor, plan: _Plan) -> dict[str, Any]:
     if not fresh and plan.pairs:
         return report
     report["source_id"] = images.add_source(
-        cursor, "coco", str(plan.file.path.resolve()), plan.file.header
+        cursor, "coco", media.plain(str(plan.file.path.resolve())), plan.file.header
     )
     image_ids = _insert_images(cursor, plan, fresh, report, known)
     _insert_people(cursor, plan, fresh, image_ids, report)

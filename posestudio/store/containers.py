@@ -29,13 +29,14 @@ MAX_DIRECTORY = 32 * 1024**2
 """Most bytes of a zip's table of contents that are read at all."""
 MAX_FRAMES = 300
 
-_ENTRY_FAULTS = (
+_ZIP_FAULTS = (
     zipfile.BadZipFile,
     NotImplementedError,
     RuntimeError,
     EOFError,
     OSError,
     ValueError,
+    IndexError,
     zlib.error,
     struct.error,
 )
@@ -113,10 +114,10 @@ def zip_items(path: Path, name: str) -> Iterator[Item]:
                 if all(_shown(part) for part in PurePosixPath(entry.filename).parts):
                     result = _read_entry(archive, entry)
                     yield Item(f"{name}/{entry.filename}", result)
-    except zipfile.BadZipFile as error:
-        raise InputError(f"the zip is broken ({error})") from error
     except OSError as error:
         raise InputError(f"the zip cannot be read ({error.strerror or error})") from error
+    except _ZIP_FAULTS as error:
+        raise InputError(f"the zip is broken ({error})") from error
 
 
 def video_items(path: Path, name: str) -> Iterator[Item]:
@@ -129,7 +130,9 @@ def video_items(path: Path, name: str) -> Iterator[Item]:
             if number % step == 0:
                 good, frame = video.retrieve()
                 if good and frame is not None:
-                    yield _frame_item(f"{name}#{number:06d}", media.picture_of_frame(frame), str(path))
+                    yield _frame_item(
+                        f"{name}#{number:06d}", media.picture_of_frame(frame), str(path)
+                    )
                     taken += 1
             number += 1
     except InputError as error:
@@ -238,7 +241,7 @@ def _read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Callable[[]
         try:
             with archive.open(entry) as file:
                 data = file.read(media.MAX_FILE_BYTES + 1)
-        except _ENTRY_FAULTS as error:
+        except _ZIP_FAULTS as error:
             reason = f"the entry cannot be unpacked ({error})"
     if reason is None and data[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
         reason = "a zip inside a zip; unpack it first"

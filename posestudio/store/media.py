@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from posestudio.errors import InputError
 
@@ -24,6 +24,16 @@ MAX_SIDE = 20_000
 MAX_FILE_BYTES = 256 * 1024 * 1024
 
 _ORIENTATION = 0x0112
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""EXIF orientation -> how the pixels get upright. Source: EXIF 2.3, tag Orientation."""
 _MAGIC = ((b"\xff\xd8\xff", ".jpg"), (b"\x89PNG\r\n\x1a\n", ".png"))
 _UNREADABLE = (
     OSError,
@@ -38,9 +48,11 @@ _UNREADABLE = (
     zlib.error,
 )
 
-# `_check_size` refuses what is over the limit, before decoding; a warning on top would only be noise.
+# `_check_size` refuses what is over the limit, before decoding; a warning on top would only be noise. So would one
+# about a broken EXIF block, which is passed over.
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.TiffImagePlugin")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +90,7 @@ def read_picture(data: bytes, *, said_wh: tuple[int, int] | None = None) -> Pict
         raise InputError(f"the file has {len(data):,} bytes; at most {MAX_FILE_BYTES:,} are taken")
     image = _open(data)
     orientation = _orientation(image)
-    turned = ImageOps.exif_transpose(image) if orientation != 1 else image
+    turned = image.transpose(_TURNS[orientation]) if orientation != 1 else image
     upright = turned
     if said_wh is not None:
         if image.size == said_wh:
@@ -88,7 +100,7 @@ def read_picture(data: bytes, *, said_wh: tuple[int, int] | None = None) -> Pict
                 f"the image is {image.width} x {image.height}, the file says {said_wh[0]} x {said_wh[1]}"
             )
     if orientation != 1:
-        data = _encode(upright, image.format or "PNG", turned.info.get("exif"))
+        data = _encode(upright, image.format or "PNG", _other_exif(image))
     gray = _eight_bit(upright).convert("L")
     return Picture(
         data=data,
@@ -141,6 +153,11 @@ def image_suffix(head: bytes) -> str | None:
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return ".webp"
     return next((suffix for magic, suffix in _MAGIC if head.startswith(magic)), None)
+
+
+def plain(text: str) -> str:
+    """The text with bytes that are not UTF-8 written as escapes; file names may have such bytes."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def leads_out(file_name: str) -> bool:
@@ -197,6 +214,16 @@ def _orientation(image: Image.Image) -> int:
     except _UNREADABLE:
         return 1
     return value if value in range(1, 9) else 1
+
+
+def _other_exif(image: Image.Image) -> bytes | None:
+    """The EXIF block without its orientation; None when it is too broken to be written again."""
+    try:
+        exif = image.getexif()
+        exif.pop(_ORIENTATION, None)
+        return exif.tobytes()
+    except _UNREADABLE:
+        return None
 
 
 def _encode(image: Image.Image, kind: str, exif: bytes | None) -> bytes:

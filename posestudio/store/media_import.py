@@ -14,7 +14,7 @@ from posestudio.store.containers import Item
 from posestudio.store.database import Cursor, Store
 from posestudio.store.image_files import ImageFiles, Progress, in_threads
 from posestudio.store.images import ImageSource, NewImage
-from posestudio.store.media import Picture
+from posestudio.store.media import Picture, plain
 from posestudio.store.people import NewPerson
 
 Read = tuple[Item, Picture | str]
@@ -62,7 +62,7 @@ def import_images(
                 if isinstance(result, Picture):
                     taken.append((item, result))
                 else:
-                    refused.append({"name": item.name, "reason": result})
+                    refused.append({"name": plain(item.name), "reason": plain(result)})
                 if progress is not None:
                     progress(count + 1, None)
         if not taken:
@@ -74,8 +74,9 @@ def import_images(
 
 
 def linkable(item: Item, picture: Picture) -> bool:
-    """Say whether the file itself can serve as the stored image: it is one by itself and its pixels are upright."""
-    return item.path is not None and not picture.rewritten
+    """Say whether the file itself can serve as the stored image: one by itself, upright, its path plain text."""
+    whole = item.path is not None and not picture.rewritten
+    return whole and str(item.path) == plain(str(item.path))
 
 
 def _everything(paths: Sequence[Path], names: Sequence[str]) -> Iterator[Item]:
@@ -95,7 +96,7 @@ def _read(item: Item, files: ImageFiles, link: bool) -> Read:
 
 def _nothing(refused: list[dict[str, str]], names: Sequence[str]) -> InputError:
     if not refused:
-        return InputError(f"There is no image in {', '.join(names[:3])}.")
+        return InputError(f"There is no image in {plain(', '.join(names[:3]))}.")
     first = "; ".join(f"{one['name']}: {one['reason']}" for one in refused[:3])
     return InputError(
         f"Nothing was imported: {len(refused):,} of {len(refused):,} files cannot be taken.\nFirst: {first}"
@@ -126,11 +127,11 @@ def _insert(
         return report
     rows = [_row(item, picture, link) for item, picture in new]
     image_ids = images.add_many(cursor, rows)
-    source_id = images.add_source(cursor, "images", label)
+    source_id = images.add_source(cursor, "images", plain(label))
     images.add_image_sources(
         cursor,
         [
-            ImageSource(image_id, source_id, item.name, position)
+            ImageSource(image_id, source_id, plain(item.name), position)
             for position, (image_id, (item, _)) in enumerate(zip(image_ids, new, strict=True))
         ],
     )

@@ -63,7 +63,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield opened
 
 
-def result(image: int, points: list[float], score: float = 0.9, **extra: Any) -> dict[str, Any]:
+def result(image: int, points: list[Any], score: float = 0.9, **extra: Any) -> dict[str, Any]:
     return {"image_id": image, "category_id": 1, "keypoints": points, "score": score, **extra}
 
 

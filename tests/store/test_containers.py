@@ -160,6 +160,18 @@ def test_a_damaged_entry_does_not_take_the_others_away(tmp_path: Path):
     assert "unpacked" in found["z.zip/1.jpg"] and found["z.zip/2.jpg"] == "ok"
 
 
+def test_flipped_bytes_of_a_zip_give_images_or_reasons(tmp_path: Path):
+    rng = np.random.default_rng(7)
+    path = make_zip(tmp_path / "z.zip", {"1.jpg": jpeg(), "d/2.jpg": jpeg(1)})
+    data = path.read_bytes()
+    for _ in range(300):
+        changed = bytearray(data)
+        for back in rng.integers(1, 160, rng.integers(1, 4)):
+            changed[-back] = rng.integers(256)
+        path.write_bytes(changed)
+        assert look(path) or not path.read_bytes().count(b"PK\x01\x02")
+
+
 def write_video(path: Path, frames: int, rate: float) -> Path:
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), rate, (64, 48))
     if not writer.isOpened():

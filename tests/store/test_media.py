@@ -81,6 +81,31 @@ def test_exif_orientation_is_applied_once(kind: str, orientation: int):
     assert twice.data == found.data and not twice.rewritten
 
 
+def test_a_broken_exif_block_does_not_cost_the_image():
+    data = encode(picture(), orientation=6)
+    broken = data.replace(b"maker", b"\xff\xff\xff\xff\xff", 1)
+    at = broken.index(b"Exif\x00\x00") + 6
+    for place in range(at, at + 40):
+        changed = bytearray(broken)
+        changed[place] ^= 0xFF
+        found = media.read_picture(bytes(changed))
+        assert {found.width, found.height} == {40, 24}
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_flipped_bytes_give_a_picture_or_a_reason(kind: str):
+    rng = np.random.default_rng(7)
+    data = encode(picture(), kind, orientation=8)
+    for _ in range(300):
+        changed = bytearray(data)
+        for place in rng.integers(0, min(len(data), 200), rng.integers(1, 5)):
+            changed[place] = rng.integers(256)
+        try:
+            assert media.read_picture(bytes(changed)).width > 0
+        except InputError as error:
+            assert str(error)
+
+
 def test_a_coco_image_is_turned_only_if_its_file_says_so():
     data = encode(picture(40, 24), "PNG", orientation=6)
     kept = media.read_picture(data, said_wh=(40, 24))

@@ -106,6 +106,15 @@ def test_uploads_keep_their_own_names(store: Store, tmp_path: Path):
     assert not (store.project / "holiday.jpg").exists()
 
 
+def test_names_that_are_not_text_come_in_escaped(store: Store, tmp_path: Path):
+    folder = put(tmp_path / "in")
+    with open(os.fsencode(folder) + b"/\xff\xfe.jpg", "wb") as file:
+        file.write(jpeg(1))
+    report = import_images(store, [folder], link=True)
+    assert images.get(store, report["image_ids"][0])["file_name"] == "in/\\udcff\\udcfe.jpg"
+    assert len(os.listdir(store.project / "images")) == 1, "copied: its path cannot be stored"
+
+
 BAD = {
     "missing": lambda folder: folder / "none.jpg",
     "truncated": lambda folder: put(folder, x=jpeg(1)[:400]) / "x.jpg",

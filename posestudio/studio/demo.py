@@ -109,7 +109,7 @@ def annotation(person: RenderedPerson, person_id: int, image_id: int) -> dict[st
 
 
 def make_demo(
-    project: "Path | str | Studio", *, seed: int = SEED, counts: Mapping[str, int] | None = None,
+    project: Path | str, *, seed: int = SEED, counts: Mapping[str, int] | None = None,
     labeled: int = LABELED, progress: Progress | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Make the demo project through the verbs that a user has: init, import coco twice, and a finished run.
@@ -117,7 +117,7 @@ def make_demo(
     The COCO files stay in cache/demo of the project, the truth of its unlabeled people in them.
 
     Args:
-        project: a folder without a project, or one with an empty project, or that opened.
+        project: a folder without a project, or with an empty one.
         seed: of the scenes.
         counts: scenes of "train" and "val"; COUNTS when absent.
         labeled: how many scenes of train keep their labels; the others come in as unlabeled.
@@ -129,12 +129,10 @@ def make_demo(
     Raises:
         InputError: the project has images already, or the folder cannot be written to.
     """
-    studio = project if isinstance(project, Studio) else None
-    if studio is None:
-        folder = Path(str(project)).expanduser().absolute()
-        if not (folder / STORE_FILE).exists():
-            create(folder)
-        studio = Studio(folder)
+    folder = Path(project).expanduser().absolute()
+    if not (folder / STORE_FILE).exists():
+        create(folder)
+    studio = Studio(folder)
     if studio.call("images", limit=1):
         raise InputError(
             f"The project {studio.project} has images already. Choose another folder for the demo."

@@ -115,6 +115,15 @@ def labels_of(cursor: Cursor, instance_id: int) -> list[Row]:
     return [{key: row[key] for key in row if key != "instance_id"} for row in rows]
 
 
+def newer(cursor: Cursor, instance_id: int, base: int | None, own: set[int]) -> list[Row]:
+    """Labels of a person after `base`, those of the keypoints `own` left out; none without a base."""
+    return [
+        row
+        for row in labels_of(cursor, instance_id)
+        if base is not None and row["revision"] > base and row["keypoint"] not in own
+    ]
+
+
 def earlier(cursor: Cursor, context: Context) -> Row | None:
     """The answer that this edit_id got before, or None.
 

@@ -78,7 +78,6 @@ def save_edits(
     """Append a person's edits of one instance in one transaction. Saved when this returns.
 
     Args:
-        store: the open store.
         instance_id: whose keypoints.
         edits: {"keypoint": index or name, "state": "placed" | "absent" | "open", "x", "y" in image pixels and "v" 1
             or 2 when placed, "reason" "outside" or "cannot tell" when absent}; its own "base_revision" goes before the
@@ -110,8 +109,7 @@ def save_edits(
         None if queued_for is None else journal.require_text(queued_for, "queued_for"),
         journal.require_seconds(seconds),
     )
-    names = store.require_skeleton().keypoints
-    base = journal.require_revision(base_revision)
+    names, base = store.require_skeleton().keypoints, journal.require_revision(base_revision)
 
     def job(cursor: Cursor) -> Row:
         size = journal.image_size(cursor, instance_id)
@@ -121,12 +119,7 @@ def save_edits(
             saved = journal.append(cursor, context, changes, names)
             journal.promote(cursor, instance_id)
         own = {change.keypoint for change in changes}
-        others = [
-            row
-            for row in journal.labels_of(cursor, instance_id)
-            if base is not None and row["revision"] > base and row["keypoint"] not in own
-        ]
-        return {**saved, "others": others}
+        return {**saved, "others": journal.newer(cursor, instance_id, base, own)}
 
     return store.write(job)
 

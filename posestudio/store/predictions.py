@@ -133,7 +133,6 @@ def accept(
     """Make labels of a prediction because a person says that it is right. Placed as visible (v 2).
 
     Args:
-        store: the open store.
         instance_id: the person.
         prediction_id: which prediction.
         who: name of the person who accepts.
@@ -161,15 +160,7 @@ def accept(
         raise NotFound(f"There is no prediction {prediction_id} of person {instance_id}.")
     row = found[0]
     wanted = _open_keypoints(store, instance_id, edit_id) if keypoints is None else list(keypoints)
-    edits, skipped = [], []
-    for keypoint in wanted:
-        if type(keypoint) is not int or not 0 <= keypoint < len(row["x"]):
-            raise InputError(f"The prediction {prediction_id} has no keypoint {keypoint!r}.")
-        x, y = row["x"][keypoint], row["y"][keypoint]
-        if journal.is_inside(x, y, (row["width"], row["height"])):
-            edits.append({"keypoint": keypoint, "state": "placed", "x": x, "y": y, "v": 2})
-        else:
-            skipped.append(keypoint)
+    edits, skipped = _edits(row, wanted)
     if not edits:
         raise InputError(
             f"Prediction {prediction_id} has no keypoint to accept for person {instance_id}."
@@ -217,6 +208,20 @@ def uncertainties(store: Store, run_id: str, instance_id: int | None = None) -> 
         f"SELECT * EXCLUDE (run_id) FROM uncertainties WHERE run_id = ?{where} ORDER BY instance_id, keypoint",
         [run_id, *params],
     )
+
+
+def _edits(row: Row, wanted: Sequence[int]) -> tuple[list[Row], list[int]]:
+    """Edits that place the wanted keypoints of a prediction, and the indices that lie outside the image."""
+    edits, skipped = [], []
+    for keypoint in wanted:
+        if type(keypoint) is not int or not 0 <= keypoint < len(row["x"]):
+            raise InputError(f"Prediction {row['prediction_id']} has no keypoint {keypoint!r}.")
+        x, y = row["x"][keypoint], row["y"][keypoint]
+        if journal.is_inside(x, y, (row["width"], row["height"])):
+            edits.append({"keypoint": keypoint, "state": "placed", "x": x, "y": y, "v": 2})
+        else:
+            skipped.append(keypoint)
+    return edits, skipped
 
 
 def _open_keypoints(store: Store, instance_id: int, edit_id: str) -> list[int]:

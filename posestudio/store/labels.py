@@ -78,6 +78,7 @@ def save_edits(
     """Append a person's edits of one instance in one transaction. Saved when this returns.
 
     Args:
+        store: the open store.
         instance_id: whose keypoints.
         edits: {"keypoint": index or name, "state": "placed" | "absent" | "open", "x", "y" in image pixels and "v" 1
             or 2 when placed, "reason" "outside" or "cannot tell" when absent}; its own "base_revision" goes before the
@@ -91,8 +92,7 @@ def save_edits(
         run_id: the run whose prediction was seen or accepted.
 
     Returns:
-        revision (the base of the next edit), saved_at, repeated, and `others`: labels of other keypoints of this
-        person that are newer than base_revision, for the client to take over.
+        revision (base of the next edit), saved_at, repeated, others (labels of other keypoints newer than the base).
 
     Raises:
         NotFound: no such person.

@@ -133,6 +133,7 @@ def accept(
     """Make labels of a prediction because a person says that it is right. Placed as visible (v 2).
 
     Args:
+        store: the open store.
         instance_id: the person.
         prediction_id: which prediction.
         who: name of the person who accepts.
@@ -143,8 +144,7 @@ def accept(
         seconds: as in `labels.save_edits`.
 
     Returns:
-        As `labels.save_edits`, and accepted (indices) and skipped (indices that lie outside the image: place them or
-        declare them absent by hand).
+        As `labels.save_edits`, and the indices: accepted, and skipped because they lie outside the image.
 
     Raises:
         NotFound: no such person, or the prediction is not of this person.

@@ -17,6 +17,8 @@ from posestudio.errors import NotFound
 from posestudio.train.run_folder import RunFolder
 
 if TYPE_CHECKING:
+    import torch
+
     from posestudio.predict import Predictor
     from posestudio.studio.studio import Studio
     from posestudio.train import objective
@@ -51,50 +53,68 @@ def look(
     Raises:
         NotFound: no such person, image file or run with students.
     """
-    import torch  # lazy: torch
-
-    from posestudio.core import geometry, heatmaps
-    from posestudio.models.pose_net import PoseNet
-    from posestudio.predict import cut_crop, load_image
-    from posestudio.train import data, objective, session
-
     person = studio.call("person", instance_id=instance_id)
     run_id = run_id or str(studio.call("newest_run")["run_id"])
     folder = RunFolder(studio.run_folder(run_id))
     predictor = _students(folder.path, _stamp(folder))
     config = _with_views(folder.config())
-    spec = predictor.spec
-    pixels = load_image(studio.project / person["image_path"])
-    crop, matrix = cut_crop(pixels, person["box_xywh"], spec.size_hw, spec.padding)
-    method = objective.Method(
-        config, predictor.skeleton.flip_index, session.passes(config, predictor.device)
-    )
-    crops = predictor.tensor([crop])
-    views = objective.draw_views(
-        data.step_generator(seed, instance_id, 9), crops, config.views.count, config.data.color
-    )
-    votes = [
-        objective.predict_views(net.eval(), views, method) for net in predictor.students.values()
-    ]
-    pool = objective.make_pool(votes, method)
-    maps = torch.stack([vote.maps[0] for vote in votes])
-    xy_map, score = heatmaps.decode(maps[:, 0], "dark", spec.spread)
-    found = {
+    skeleton = predictor.skeleton
+    crop, matrix = _cut(studio.project / person["image_path"], person["box_xywh"], predictor)
+    return {
         "instance": person,
         "run_id": run_id,
         "students": list(predictor.students),
-        "keypoints": list(predictor.skeleton.keypoints),
+        "keypoints": list(skeleton.keypoints),
         "views": view_names(config.views.count),
         "crop": crop,
         "matrix": matrix,
-        "maps": maps[:, 0].cpu().numpy(),
+        "taught": _taught(folder, skeleton.keypoints),
+        "threshold": config.pool.threshold,
+        **_label(person, matrix, len(skeleton.keypoints)),
+        **_beliefs(predictor, crop, config, _seed(seed, instance_id)),
+    }
+
+
+def _cut(
+    path: Path, box_xywh: list[float], predictor: "Predictor"
+) -> tuple[np.ndarray, np.ndarray]:
+    """The person's crop as the students take it, and the matrix that cut it."""
+    from posestudio.predict import cut_crop, load_image  # lazy: torch
+
+    return cut_crop(load_image(path), box_xywh, predictor.spec.size_hw, predictor.spec.padding)
+
+
+def _beliefs(
+    predictor: "Predictor", crop: np.ndarray, config: Config, seed: "torch.Generator"
+) -> dict[str, Any]:
+    """Votes, pool and targets of one crop, and what the students say of it without any view."""
+    import torch  # lazy: torch
+
+    from posestudio.core import geometry, heatmaps
+    from posestudio.models.pose_net import PoseNet
+    from posestudio.train import objective, session
+
+    passes = session.passes(config, predictor.device)
+    method = objective.Method(config, predictor.skeleton.flip_index, passes)
+    crops = predictor.tensor([crop])
+    views = objective.draw_views(seed, crops, config.views.count, config.data.color)
+    votes = [
+        objective.predict_views(net.eval(), views, method) for net in predictor.students.values()
+    ]
+    maps = torch.stack([vote.maps[0, 0] for vote in votes])
+    xy_map, score = heatmaps.decode(maps, "dark", predictor.spec.spread)
+    return {
+        "maps": maps.cpu().numpy(),
         "points": geometry.points_to_crop(xy_map, PoseNet.stride).cpu().numpy(),
         "scores": score.cpu().numpy(),
-        "taught": _taught(folder, predictor.skeleton.keypoints),
-        "threshold": config.pool.threshold,
-        **_label(person, matrix, len(predictor.skeleton.keypoints)),
+        **_steps(votes, objective.make_pool(votes, method), method),
     }
-    return {**found, **_steps(votes, pool, method)}
+
+
+def _seed(seed: int, instance_id: int) -> "torch.Generator":
+    from posestudio.train import data  # lazy: torch
+
+    return data.step_generator(seed, instance_id, 9)
 
 
 def view_names(count: int) -> list[str]:

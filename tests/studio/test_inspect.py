@@ -1,0 +1,110 @@
+"""What Inspect shows adds up: the pictures are those of the pool, the pool follows its own rules."""
+
+import numpy as np
+import pytest
+
+from posestudio.errors import NotFound
+from posestudio.studio import inspect, work
+from posestudio.studio.demo import write_demo_files
+from posestudio.studio.studio import Studio, create
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Studio:
+    """A project of rendered people with one short run."""
+    folder = tmp_path_factory.mktemp("rendered")
+    files = write_demo_files(folder, 5, {"train": 12})
+    made = Studio(tmp_path_factory.mktemp("project") / "p")
+    create(made.project)
+    made.call("import_coco", file=str(files["train"]), images=str(folder / "images"), labeled=8)
+    changes = {
+        "data.batch_labeled": "4", "data.batch_unlabeled": "4", "train.steps": "6",
+        "train.threads": "1", "data.hold_fold": "false", "pool.threshold": "0.01",
+    }  # fmt: skip
+    run = work.start(made, preset="paper", size="tiny", changes=changes)
+    work.train_here(made.run_folder(run["run_id"]))
+    return made
+
+
+@pytest.fixture(scope="module")
+def person(studio: Studio) -> int:
+    return next(p["instance_id"] for p in studio.call("people") if p["placed"] > 8)
+
+
+@pytest.fixture(scope="module")
+def seen(studio: Studio, person: int) -> dict:
+    run = studio.call("runs")[0]["run_id"]
+    return inspect.look(studio, person, run)
+
+
+def test_shapes(seen: dict):
+    height, width = seen["crop"].shape[:2]
+    h, w, views, keypoints = height // 4, width // 4, 4, 17
+    assert seen["students"] == ["a", "b"] and len(seen["views"]) == views
+    assert seen["maps"].shape == (2, keypoints, h, w)
+    assert seen["votes"].shape == (2, views, keypoints, h, w)
+    assert seen["valid"].shape == (2, views, 1, h, w)
+    assert seen["vote_peaks"].shape == (2, views, keypoints, 2)
+    for name in ("vote_scores", "agrees"):
+        assert seen[name].shape == (2, views, keypoints)
+    for name in ("aggregated", "offers", "targets", "uncertainty_maps"):
+        assert seen[name].shape == (2, keypoints, h, w)
+    for name in ("accepted", "uncertainty", "chosen", "scores"):
+        assert seen[name].shape == (2, keypoints)
+
+
+def test_the_first_vote_is_the_plain_heatmap(seen: dict):
+    assert np.array_equal(seen["votes"][:, 0], seen["maps"])
+    assert not np.array_equal(seen["votes"][:, 2], seen["maps"])
+
+
+def test_the_combined_map_is_the_highest_vote_that_saw_the_cell(seen: dict):
+    hidden = np.where(seen["valid"], seen["votes"], -np.inf)
+    assert np.allclose(seen["aggregated"], hidden.max(axis=1), atol=1e-6)
+
+
+def test_offers_targets_and_reasons_agree(seen: dict):
+    peaks = seen["aggregated"].max(axis=(-2, -1))
+    assert np.array_equal(seen["accepted"], peaks >= seen["threshold"])
+    for student in range(2):
+        for k in range(17):
+            word = "accepted" if seen["accepted"][student, k] else "rejected"
+            assert seen["reasons"][student][k].startswith(word)
+            chosen = seen["chosen"][student, k]
+            if chosen < 0:
+                assert not seen["accepted"][:, k].any() and not seen["targets"][student, k].any()
+            else:
+                assert np.array_equal(seen["targets"][student, k], seen["offers"][chosen, k])
+                least = seen["uncertainty"][seen["accepted"][:, k], k].min()
+                assert seen["uncertainty"][chosen, k] == least
+
+
+def test_uncertainty_is_the_largest_cell_of_its_map(seen: dict):
+    assert np.allclose(seen["uncertainty"], seen["uncertainty_maps"].max(axis=(-2, -1)), atol=1e-6)
+
+
+def test_the_label_lies_where_the_matrix_puts_it(studio: Studio, seen: dict, person: int):
+    row = studio.call("person", instance_id=person)
+    placed = [label for label in row["labels"] if label["state"] == "placed"]
+    assert len(placed) > 8
+    for label in placed:
+        expected = seen["matrix"][:, :2] @ [label["x"], label["y"]] + seen["matrix"][:, 2]
+        assert np.allclose(seen["label_points"][label["keypoint"]], expected)
+        assert seen["label_v"][label["keypoint"]] == label["v"]
+
+
+def test_the_same_seed_shows_the_same_and_another_seed_other_views(
+    studio: Studio, seen: dict, person: int
+):
+    again = inspect.look(studio, person, seen["run_id"])
+    assert np.array_equal(again["votes"], seen["votes"])
+    other = inspect.look(studio, person, seen["run_id"], seed=1)
+    assert np.array_equal(other["maps"], seen["maps"])
+    assert not np.array_equal(other["votes"][:, 2], seen["votes"][:, 2])
+
+
+def test_an_unknown_person_or_run_is_said(studio: Studio, seen: dict, person: int):
+    with pytest.raises(NotFound, match="999999"):
+        inspect.look(studio, 999999, seen["run_id"])
+    with pytest.raises(NotFound, match="no students"):
+        inspect.look(studio, person, "0099-no-run")

@@ -78,7 +78,7 @@ def import_coco(
 
     Returns:
         Counts (images, added, already, unchanged, people, labeled_images, labeled_people, keypoints, near), splits
-        (images by split), source_id (None when nothing was new), skipped and notes (lists of lines).
+        (images by split), source_id (None when nothing was new), faults (what was skipped) and warnings, a line each.
 
     Raises:
         InputError: the file or an option has faults. The store is as it was.
@@ -163,11 +163,11 @@ def _insert(cursor: Cursor, plan: _Plan) -> dict[str, Any]:
         "keypoints": 0,
         "near": 0,
         "splits": {},
-        "skipped": plan.file.faults + plan.file.dragged,
-        "notes": plan.file.notes + plan.notes,
+        "faults": plan.file.faults + plan.file.dragged,
+        "warnings": plan.file.notes + plan.notes,
     }
     if unchanged:
-        report["notes"].append(
+        report["warnings"].append(
             f"{len(unchanged):,} images were already there with the same people; nothing changed for them"
         )
         _note_bare(cursor, plan, unchanged, report)
@@ -225,12 +225,12 @@ def _insert_images(
         if row.split != "unlabeled" and split_of[image_id] != row.split
     )
     for other, count in moved.items():
-        report["notes"].append(
+        report["warnings"].append(
             f"{count:,} images are in split {other}: they, or near-duplicates of them, were there before"
         )
     turned = sum(picture.rewritten for _, picture in fresh)
     if turned:
-        report["notes"].append(f"{turned:,} images had an EXIF orientation; it was settled once")
+        report["warnings"].append(f"{turned:,} images had an EXIF orientation; it was settled once")
     return image_ids
 
 
@@ -364,7 +364,7 @@ def _note_bare(cursor: Cursor, plan: _Plan, unchanged: set[int], report: dict[st
         [ids],
     ).fetchone()
     if row and row[0]:
-        report["notes"].append(
+        report["warnings"].append(
             f"{row[0]:,} of these people came in without labels before and still have none"
         )
 

@@ -43,7 +43,7 @@ def import_images(
 
     Returns:
         added and duplicates (counts), image_ids and instance_ids (of the added), refused (a list of name and
-        reason), people (count), near (how many share a group because they look alike), notes.
+        reason), people (count), near (how many share a group because they look alike), warnings.
 
     Raises:
         InputError: nothing at all could be taken. The store is as it was.
@@ -121,7 +121,7 @@ def _insert(
         "instance_ids": [],
         "people": 0,
         "near": 0,
-        "notes": [],
+        "warnings": [],
     }
     if not new:
         return report
@@ -149,7 +149,9 @@ def _insert(
         report["people"] = len(image_ids)
     turned = sum(picture.rewritten for _, picture in new)
     if turned:
-        report["notes"].append(f"{turned:,} images were turned upright by their EXIF orientation")
+        report["warnings"].append(
+            f"{turned:,} images were turned upright by their EXIF orientation"
+        )
     return report
 
 

@@ -40,7 +40,7 @@ def export_yolo(store: Store, out: Path) -> dict[str, Any]:
         out: the folder.
 
     Returns:
-        path, images and people by split, left_out (images without a labeled person), notes.
+        path, images and people by split, left_out (images without a labeled person), warnings.
 
     Raises:
         InputError: the folder has something in it, there is no labeled person, or a file cannot be read or written.
@@ -71,16 +71,16 @@ def export_yolo(store: Store, out: Path) -> dict[str, Any]:
         _copy(store, image, out / "images" / split / stem)
         counts["images"][split] += 1
         counts["people"][split] += len(own)
-    notes = []
+    warnings = []
     if not counts["images"]["val"]:
-        notes.append("there is no labeled val image; data.yaml names train as val")
+        warnings.append("there is no labeled val image; data.yaml names train as val")
     write_text(out / "data.yaml", _yaml(skeleton, [s for s in SPLITS if counts["images"][s]]))
     return {
         "path": str(out),
         "images": dict(counts["images"]),
         "people": dict(counts["people"]),
         "left_out": len(images) - len(chosen),
-        "notes": notes,
+        "warnings": warnings,
     }
 
 

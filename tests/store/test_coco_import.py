@@ -108,7 +108,7 @@ def test_people_labels_and_boxes_come_in(store: Store, data: Data):
     report = data.into(store, split="val")
     assert report["images"] == report["added"] == 6
     assert (report["people"], report["labeled_people"], report["keypoints"]) == (7, 7, 14)
-    assert report["splits"] == {"val": 6} and report["skipped"] == report["notes"] == []
+    assert report["splits"] == {"val": 6} and report["faults"] == report["warnings"] == []
     person = people.list_people(store)[0]
     assert person["box_xywh"] == [10, 10.5, 30, 40]
     rows = labels.current(store, person["instance_id"])
@@ -178,7 +178,7 @@ def test_wrong_options_leave_no_trace(
 def test_a_larger_budget_than_the_file_has_is_noted(store: Store, data: Data):
     report = data.into(store, labeled=100)
     assert report["labeled_images"] == 6
-    assert report["notes"] == ["100 labeled images were asked for; the file has 6"]
+    assert report["warnings"] == ["100 labeled images were asked for; the file has 6"]
 
 
 def break_image(data: Data) -> None:
@@ -238,7 +238,7 @@ def test_bad_files_are_refused_whole_and_leave_no_trace(
     assert len(str(caught.value).splitlines()) == 2 and "1 fault" in str(caught.value)
     assert dump(store) == before
     report = data.into(store, skip_bad=True)
-    assert report["skipped"] and report["people"] >= 6
+    assert report["faults"] and report["people"] >= 6
     assert verify(store)["problems"] == []
 
 
@@ -287,7 +287,7 @@ def test_the_same_file_again_changes_nothing(store: Store, data: Data):
     report = data.into(store)
     assert dump(store) == before
     assert (report["unchanged"], report["added"], report["source_id"]) == (6, 0, None)
-    assert "already there" in report["notes"][0]
+    assert "already there" in report["warnings"][0]
 
 
 def test_labels_left_out_before_stay_out_and_that_is_said(store: Store, data: Data):
@@ -295,7 +295,7 @@ def test_labels_left_out_before_stay_out_and_that_is_said(store: Store, data: Da
     before = dump(store)
     report = data.into(store)
     assert dump(store) == before and report["unchanged"] == 6
-    assert any("came in without labels before" in note for note in report["notes"])
+    assert any("came in without labels before" in note for note in report["warnings"])
 
 
 def test_an_image_of_two_files_is_stored_once_and_linked_to_both(
@@ -312,7 +312,7 @@ def test_an_image_of_two_files_is_stored_once_and_linked_to_both(
     rows = store.read("SELECT count(*) AS n FROM image_sources WHERE coco_id = 5")
     assert rows[0]["n"] == 2
     assert report["splits"] == {"train": 1, "val": 1}
-    assert any("1 images are in split train" in note for note in report["notes"])
+    assert any("1 images are in split train" in note for note in report["warnings"])
 
 
 def test_train_then_val_are_two_sources_with_their_splits(store: Store, data: Data, tmp_path: Path):
@@ -364,7 +364,7 @@ def test_keypoints_a_little_outside_come_in_with_a_warning(store: Store, data: D
     data.content["annotations"][0]["keypoints"][:2] = [101.5, -1.25]
     data.save()
     report = data.into(store)
-    assert report["notes"] == [
+    assert report["warnings"] == [
         "1 keypoints lie up to 2 px outside their image; they are kept exactly"
     ]
     row = labels.current(store, people.list_people(store)[0]["instance_id"])[0]

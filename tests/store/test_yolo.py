@@ -62,7 +62,7 @@ def test_images_labels_and_yaml(store: Store, tmp_path: Path):
     out = tmp_path / "out"
     report = export_yolo(store, out)
     assert report["images"] == {"train": 1, "val": 1} and report["left_out"] == 2
-    assert report["people"] == {"train": 2, "val": 2} and report["notes"] == []
+    assert report["people"] == {"train": 2, "val": 2} and report["warnings"] == []
     files = sorted(p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file())
     image, other = files[1:3]
     assert image == "images/train/a_1_x.png", "suffix by content, name of plain characters"
@@ -83,7 +83,7 @@ def test_images_labels_and_yaml(store: Store, tmp_path: Path):
 def test_without_val_the_yaml_names_train_and_says_so(store: Store, tmp_path: Path):
     fill(store, tmp_path / "train", 1, "train")
     report = export_yolo(store, tmp_path / "out")
-    assert "names train as val" in report["notes"][0]
+    assert "names train as val" in report["warnings"][0]
     assert "val: images/train\n" in (tmp_path / "out" / "data.yaml").read_text()
 
 

@@ -131,15 +131,9 @@ def init(args: argparse.Namespace) -> dict[str, Any]:
 
 def demo(args: argparse.Namespace) -> dict[str, Any]:
     """Make the demo project in its folder."""
-    from posestudio.studio.demo import make_demo  # lazy: torch
-    from posestudio.studio.studio import STORE_FILE, Studio, create
+    from posestudio.studio.demo import make_demo
 
-    folder = Path(args.dir)
-    if not (folder / STORE_FILE).exists():
-        create(folder)
-    with Studio(folder) as studio:
-        made = make_demo(studio)
-    return {"project": absolute(folder), **(made if isinstance(made, dict) else {})}
+    return {"project": absolute(args.dir), **make_demo(absolute(args.dir))}
 
 
 def import_coco(args: argparse.Namespace) -> dict[str, Any]:

@@ -302,7 +302,7 @@ def evaluate(
     xy_image[judged], score[judged] = found
     scores = scoring.evaluate(people, xy_image, score, snapshot.skeleton, snapshot.taught)
     record = plain({
-        "run_id": run_id, "split": split, "student": student, "flip": flip,
+        "run_id": run_id, "split": split, "student": "model" if imported else student, "flip": flip,
         "revision": ledger.revision(people), **scores.to_dict(),
     })  # fmt: skip
     if not imported:

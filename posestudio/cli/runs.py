@@ -34,6 +34,7 @@ SCORE_NAMES = (
     "pck@0.2",
 )
 ROUGH_BELOW = 50
+NEWEST = "(default: the newest finished one)"
 
 
 def add(verbs: Verbs, common: argparse.ArgumentParser) -> None:
@@ -67,50 +68,33 @@ def add(verbs: Verbs, common: argparse.ArgumentParser) -> None:
     verb = add_verb(verbs, common, "runs", runs, _show_runs, "list runs, show one, or compare two")
     verb.add_argument("deed", nargs="?", choices=["list", "show", "diff"], default="list")
     verb.add_argument("names", nargs="*", metavar="RUN")
-    for name, run, shown, text in (
-        (
-            "predict",
-            predict,
-            show.pairs,
-            "keypoints of project people or of given images, as COCO results",
-        ),
-        (
-            "evaluate",
-            evaluate,
-            _show_scores,
-            "pycocotools' ten numbers, per keypoint, kinds of error",
-        ),
-    ):
-        verb = add_verb(verbs, common, name, run, shown, text)
-        verb.add_argument(
-            "--run", metavar="RUN", dest="run_name", help="(default: the newest finished one)"
-        )
-        verb.add_argument("--split", choices=SPLITS, default="val" if name == "evaluate" else None)
-        verb.add_argument("--student", choices=["a", "b", "ensemble"], default="ensemble")
-        verb.add_argument("--flip", action="store_true", help="average with the mirrored image")
-        if name == "predict":
-            verb.add_argument(
-                "paths", nargs="*", metavar="PATH", help="images that are not in the project"
-            )
-            verb.add_argument(
-                "--boxes",
-                choices=["detect", "full"],
-                default="full",
-                help="for PATHs (default: full)",
-            )
-            verb.add_argument("--detector", metavar="FILE", help="weights of the detector on disk")
-            verb.add_argument("--out", metavar="FILE", required=True, help="JSON file to write")
     verb = add_verb(
-        verbs,
-        common,
-        "pool",
-        pool,
-        show.pairs,
-        "refresh ledger, uncertainties and error probabilities",
+        verbs, common, "predict", predict, show.pairs, "keypoints of project people or given images"
     )
+    _add_choices(verb, split=None)
+    verb.add_argument("paths", nargs="*", metavar="PATH", help="images that are not in the project")
     verb.add_argument(
-        "--run", metavar="RUN", dest="run_name", help="(default: the newest finished one)"
+        "--boxes", choices=["detect", "full"], default="full", help="for PATHs (default: full)"
     )
+    verb.add_argument("--detector", metavar="FILE", help="weights of the detector on disk")
+    verb.add_argument(
+        "--out", metavar="FILE", required=True, help="COCO results, the JSON file to write"
+    )
+    text = "pycocotools' ten numbers, each keypoint, kinds of error"
+    verb = add_verb(verbs, common, "evaluate", evaluate, _show_scores, text)
+    _add_choices(verb, split="val")
+    text = "refresh ledger, uncertainties and error probabilities"
+    verb = add_verb(verbs, common, "pool", pool, show.pairs, text)
+    verb.add_argument("--run", metavar="RUN", dest="run_name", help=NEWEST)
+
+
+def _add_choices(verb: argparse.ArgumentParser, *, split: str | None) -> None:
+    """What predict and evaluate have in common."""
+    verb.add_argument("--run", metavar="RUN", dest="run_name", help=NEWEST)
+    said = "(default: val)" if split else "(default: everyone)"
+    verb.add_argument("--split", choices=SPLITS, default=split, help=said)
+    verb.add_argument("--student", choices=["a", "b", "ensemble"], default="ensemble")
+    verb.add_argument("--flip", action="store_true", help="average with the mirrored image")
 
 
 def train(args: argparse.Namespace) -> dict[str, Any]:

@@ -118,6 +118,28 @@ def _write_people(store: Store, folder: Path, skeleton: Skeleton) -> People:
     return snapshots.read_people(file, keypoints)
 
 
+def look(store: Store) -> snapshots.Snapshot:
+    """The project as it is now, in memory only: no folder and no row stay behind, for what asks often.
+
+    Raises:
+        InputError: the project has no skeleton yet.
+        StoreError: the disk is full or the folder cannot be written.
+    """
+    skeleton = store.require_skeleton()
+    fresh = store.project / "snapshots" / f".new-{uuid.uuid4().hex}"
+    try:
+        fresh.mkdir(parents=True)
+        with store.database.reading() as cursor:
+            _copy(cursor, fresh / snapshots.PEOPLE_FILE, len(skeleton.keypoints))
+        people = snapshots.read_people(fresh / snapshots.PEOPLE_FILE, len(skeleton.keypoints))
+    except OSError as error:
+        raise StoreError(f"The folder {fresh.parent} cannot be written: {error}.") from error
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+    content = snapshots.content_id(people, skeleton)
+    return snapshots.Snapshot(content, skeleton, people, snapshots.taught(people))
+
+
 def _copy(cursor: Cursor, file: Path, keypoints: int) -> None:
     rows = _ROWS.replace("KEYPOINTS", str(int(keypoints)))
     target = str(file).replace("'", "''")

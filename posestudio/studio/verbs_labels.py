@@ -171,7 +171,7 @@ def queue_(
     """
     verbs_data.splits_word(split)
     named = verbs_runs.get_run(store, run)["run_id"] if run is not None else None
-    snapshot = freeze.current(store)
+    snapshot = freeze.look(store)
     if split == "val":
         return _val_queue(snapshot, limit)
     run_id = named or verbs_runs.newest_predicting(store)

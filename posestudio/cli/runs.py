@@ -176,7 +176,7 @@ class _Bar:
 
         self._bar = tqdm(
             total=None, file=sys.stderr, unit="step", dynamic_ncols=True,
-            bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{postfix}]", mininterval=0.2,
+            bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]", mininterval=0.2,
         )  # fmt: skip
         self._bar.set_description_str(run_id)
 

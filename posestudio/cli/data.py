@@ -20,7 +20,7 @@ def add(verbs: Verbs, common: argparse.ArgumentParser) -> None:
         "--skeleton", metavar="FILE", help="JSON with keypoint names (a COCO category will do)"
     )
     verb = add_verb(
-        verbs, common, "demo", demo, show.pairs, "make the demo project of rendered people"
+        verbs, common, "demo", demo, _show_demo, "make the demo project of rendered people"
     )
     verb.add_argument("dir", metavar="DIR")
     _add_import(
@@ -233,6 +233,14 @@ def _show_project(value: dict[str, Any]) -> str:
     names = (value["skeleton"] or {}).get("keypoints")
     said = f"{len(names)} keypoints" if names else "its skeleton comes with the first import"
     return f"Project {value['project']}: {said}."
+
+
+def _show_demo(value: dict[str, Any]) -> str:
+    scores = value.get("scores") or {}
+    named = {name: scores[name] for name in ("AP", "pck@0.2") if name in scores}
+    return show.pairs(
+        {**value, **named, "open it": f"posestudio serve --project {value['project']}"}, ("scores",)
+    )
 
 
 def _show_import(value: dict[str, Any]) -> str:

@@ -180,12 +180,19 @@ def install_students(studio: Studio, *, progress: Progress | None = None) -> dic
     Returns:
         The run as verb `run` shows it, with "scores".
     """
-    from posestudio.studio import work  # lazy: torch
+    import torch  # lazy: torch
+
+    from posestudio.studio import work
 
     known = facts()
     settings = {**known["settings"], "train.steps": known["a"]["steps"]}
     started = work.start(studio, preset="supervised", size="tiny", changes=settings)
-    return work.carry_out(studio, started["run_id"], train=_put_students, progress=progress)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # networks this small are slower on several threads of a busy machine
+    try:
+        return work.carry_out(studio, started["run_id"], train=_put_students, progress=progress)
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _put_students(folder: Path, **_: object) -> None:

@@ -50,9 +50,12 @@ def keypoints(totals: dict[str, Any]) -> int:
 def images(studio: Studio, split: str | None, offset: int, limit: int) -> list[dict[str, Any]]:
     """Images of one page of the grid, each with its `people`."""
     rows = studio.call("images", split=split, limit=limit, offset=offset)
-    for row in rows:
-        row["people"] = studio.call("people", image_id=row["image_id"]) if row["people"] else []
-    return rows
+    inside: dict[int, list[dict[str, Any]]] = {row["image_id"]: [] for row in rows}
+    if any(row["people"] for row in rows):
+        for person in studio.call("people"):  # one question for all is quicker than one an image
+            if person["image_id"] in inside:
+                inside[person["image_id"]].append(person)
+    return [{**row, "people": inside[row["image_id"]]} for row in rows]
 
 
 def photo(studio: Studio, image_id: int) -> Photo:
@@ -121,7 +124,7 @@ def _import(studio: Studio, files: list[Path], whole: bool, taken: dict[str, Any
     taken["images"] += report["added"]
     taken["people"] += report["people"]
     taken["duplicates"] += report["duplicates"]
-    taken["notes"] += report["notes"]
+    taken["notes"] += report["warnings"]
     taken["refused"] += [(one["name"], one["reason"]) for one in report["refused"]]
 
 
@@ -204,8 +207,9 @@ def runs(studio: Studio) -> list[tuple[str, str]]:
 
 
 def warm_up() -> None:
-    """Import what `look` needs, so that the first person opens as fast as the others."""
-    from posestudio.studio import inspect, work  # noqa: F401, lazy: torch
+    """Load the heavy libraries of `look`, so that the first person opens as fast as the others."""
+    import torch  # noqa: F401, lazy: torch
+    import torchvision  # noqa: F401, lazy: torch
 
 
 def look(studio: Studio, instance: int, run: str) -> Look:

@@ -19,10 +19,11 @@ PAGE = 24
 PROGRESS = gr.Progress()  # Gradio gives every event its own in place of this one
 SPLITS = ("all", "train", "val", "unlabeled")
 
+# Not ?page=: Gradio takes that for one of its own pages.
 KEEP_ADDRESS = """(split, page) => {
   const at = new URL(window.location.href);
   split === 'all' ? at.searchParams.delete('split') : at.searchParams.set('split', split);
-  page > 0 ? at.searchParams.set('page', page + 1) : at.searchParams.delete('page');
+  page > 0 ? at.searchParams.set('p', page + 1) : at.searchParams.delete('p');
   window.history.replaceState(null, '', at);
 }"""
 
@@ -38,7 +39,7 @@ class ImagesTab:
     adder: gr.Accordion
     summary: gr.HTML
     split: gr.Radio
-    number: gr.State
+    number: gr.Number
     pager: gr.HTML
     before: gr.Button
     after: gr.Button
@@ -55,7 +56,7 @@ class Gallery:
     def open(self, request: gr.Request) -> Update:
         """The page by its address; an empty project opens the box for photos."""
         asked = request.query_params
-        number = asked.get("page") or "1"
+        number = asked.get("p") or "1"
         page = int(number) - 1 if number.isdecimal() and len(number) < 9 else 0
         empty = reads.counts(self.studio)["images"] == 0
         found = self.page(asked.get("split") or SPLITS[0], page)
@@ -65,13 +66,13 @@ class Gallery:
         """Another split, from its beginning."""
         return self.page(split, 0)
 
-    def before(self, split: str, page: int) -> Update:
+    def before(self, split: str, page: int | None) -> Update:
         """The page before."""
-        return self.page(split, page - 1)
+        return self.page(split, (page or 0) - 1)
 
-    def after(self, split: str, page: int) -> Update:
+    def after(self, split: str, page: int | None) -> Update:
         """The page after."""
-        return self.page(split, page + 1)
+        return self.page(split, (page or 0) + 1)
 
     def add(
         self, files: list[str] | None, whole: bool, split: str, progress: gr.Progress = PROGRESS
@@ -168,7 +169,8 @@ def _layout() -> ImagesTab:
         before = gr.Button("Previous", size="sm", scale=0, min_width=96)
         after = gr.Button("Next", size="sm", scale=0, min_width=96)
     grid = gr.HTML(js_on_load=None, elem_id="ps-images")
+    number = gr.Number(0, precision=0, visible="hidden")  # not a State: the address needs it
     return ImagesTab(
         files=files, whole=whole, add=add, added=added, adder=adder, summary=summary, split=split,
-        number=gr.State(0), pager=pager, before=before, after=after, grid=grid,
+        number=number, pager=pager, before=before, after=after, grid=grid,
     )  # fmt: skip

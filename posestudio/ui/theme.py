@@ -26,6 +26,7 @@ def theme() -> gr.themes.Base:
     mono = [gr.themes.LocalFont("IBM Plex Mono", weights), "ui-monospace", "monospace"]
     return gr.themes.Soft(
         primary_hue=teal,
+        secondary_hue=teal,
         neutral_hue=gr.themes.colors.slate,
         font=fonts,
         font_mono=mono,

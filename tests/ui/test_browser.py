@@ -177,6 +177,7 @@ def test_next_person_layers_and_slider(app: App, seen: Seen):
 def test_upload_says_what_was_refused(app: App, seen: Seen):
     page = seen.page
     page.goto(app.address)
+    page.locator(".ps-image").first.wait_for()
     page.get_by_role("button", name="Add photos").click()
     noise = np.random.default_rng(time.time_ns()).integers(0, 255, (6, 6, 3), np.uint8)
     with io.BytesIO() as file:

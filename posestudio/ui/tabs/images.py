@@ -58,9 +58,10 @@ class Gallery:
         asked = request.query_params
         number = asked.get("p") or "1"
         page = int(number) - 1 if number.isdecimal() and len(number) < 9 else 0
-        empty = reads.counts(self.studio)["images"] == 0
         found = self.page(asked.get("split") or SPLITS[0], page)
-        return found | {self.tab.adder: gr.Accordion(open=empty)}
+        if reads.counts(self.studio)["images"] == 0:
+            found[self.tab.adder] = gr.Accordion(open=True)
+        return found
 
     def first(self, split: str) -> Update:
         """Another split, from its beginning."""
@@ -158,7 +159,12 @@ def _layout() -> ImagesTab:
                 info="For photos of one person each. Without it, no box is made.",
             )
             add = gr.Button(
-                "Add to the project", variant="primary", scale=0, min_width=180, elem_id="ps-add"
+                "Add to the project",
+                variant="primary",
+                size="md",
+                scale=0,
+                min_width=180,
+                elem_id="ps-add",
             )
         added = gr.HTML(js_on_load=None, min_height=24)
     with gr.Row(elem_classes="ps-bar"):

@@ -12,6 +12,7 @@ import numpy as np
 
 from posestudio import config, events
 from posestudio import evaluate as scoring
+from posestudio.core import metrics
 from posestudio.errors import InputError, NotFound, TrainingError
 from posestudio.store.snapshots import OPEN, PLACED, People, Snapshot
 from posestudio.store.snapshots import read as read_snapshot
@@ -304,10 +305,22 @@ def evaluate(
     record = plain({
         "run_id": run_id, "split": split, "student": "model" if imported else student, "flip": flip,
         "revision": ledger.revision(people), **scores.to_dict(),
+        "mean_pose_pck@0.2": floor(snapshot, people.take(judged)),
     })  # fmt: skip
     if not imported:
         studio.call("record_scores", run_id=run_id, scores=record)
     return record
+
+
+def floor(snapshot: Snapshot, people: People) -> float | None:
+    """PCK@0.2 of the same mean pose in every box, that of the train labels: what any model must beat."""
+    train = snapshot.people.take(snapshot.people.split == "train")
+    if not (train.state == PLACED).any():
+        return None
+    guess, _ = scoring.mean_pose_predictions(people, scoring.mean_pose(train))
+    labeled = (people.state == PLACED) & snapshot.taught
+    longer = people.box_xywh[:, 2:].max(axis=1)
+    return metrics.pck(guess, people.xy_image, labeled, longer, 0.2).overall
 
 
 def pool(

@@ -15,10 +15,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from playwright.sync_api import Page, sync_playwright
 
 from posestudio.studio.demo import make_demo
-
-playwright = pytest.importorskip("playwright.sync_api")
 
 pytestmark = pytest.mark.browser
 FLAGS = [
@@ -41,7 +40,7 @@ class App:
 class Seen:
     """A page, and what it asked for and complained of."""
 
-    page: "playwright.Page"
+    page: Page
     elsewhere: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
 
@@ -81,7 +80,7 @@ def app(tmp_path_factory: pytest.TempPathFactory, chromium: Path) -> Iterator[Ap
 @pytest.fixture
 def seen(request: pytest.FixtureRequest, app: App, chromium: Path) -> Iterator[Seen]:
     """A fresh page in the light theme, or in the one that the test names."""
-    with playwright.sync_playwright() as driver:
+    with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=str(chromium), args=FLAGS)
         context = browser.new_context(
             viewport={"width": 1366, "height": 768}, color_scheme=getattr(request, "param", "light")
@@ -102,7 +101,7 @@ def seen(request: pytest.FixtureRequest, app: App, chromium: Path) -> Iterator[S
     assert found.complaints == []
 
 
-def decoded(page: "playwright.Page", selector: str) -> int:
+def decoded(page: Page, selector: str) -> int:
     """How many pictures there are, each with pixels."""
     page.wait_for_function(
         "s => [...document.querySelectorAll(s)].every(i => i.complete && i.naturalWidth > 0)",
@@ -111,7 +110,7 @@ def decoded(page: "playwright.Page", selector: str) -> int:
     return page.locator(selector).count()
 
 
-def no_sideways_scroll(page: "playwright.Page") -> None:
+def no_sideways_scroll(page: Page) -> None:
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 

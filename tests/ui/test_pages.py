@@ -95,9 +95,9 @@ def test_people_in_order_with_gaps(studio, tmp_path):
         None,
         numbers[1],
     )
-    assert order.place(numbers[0], -1).instance == numbers[0]
-    assert order.place(numbers[-1], 1).instance == numbers[-1]
-    assert order.place(numbers[1], 1).instance == numbers[2]
+    for start, by, end in ((0, -1, 0), (-1, 1, -1), (1, 1, 2), (2, -1, 1)):
+        found = order.place(numbers[start], by)
+        assert found is not None and found.instance == numbers[end]
     assert ("Box", "64 x 48 px, the whole photo") in first.words
     with pytest.raises(NotFound, match="There is no person 999"):
         order.place(999)

@@ -1,6 +1,8 @@
 """Heads of rendered people: face, ears, hair and caps, painted on ellipsoids that turn in space."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -24,89 +26,100 @@ def face_spots() -> dict[str, Array]:
     return spots
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a head is: the figure and look, and its center, half sizes, axes and half height in pixels."""
+
+    figure: Figure
+    look: Look
+    camera: Camera
+    center: Array
+    radii: Array
+    frame: Array
+    pixels: float
+
+    def spot(self, x: float, y: float, z: float) -> Array:
+        """Image x, y and depth of a point of the unit head."""
+        local = np.array([x, y, z]) * head_radii(self.figure.body.head)
+        return self.camera.project(self.figure.points["skull"] + self.figure.head @ local)
+
+
 def draw_head(layer: Layer, figure: Figure, look: Look, camera: Camera) -> None:
     """Draw the head of a figure: ears, face, nose, hair, cap."""
     size = figure.body.head
-    radii = head_radii(size) * camera.scale
-    center = camera.project(figure.points["skull"])
-    frame = turn(0, camera.pitch) @ figure.head
-    pixels = size * camera.scale
-
-    def spot(x: float, y: float, z: float) -> Array:
-        return camera.project(
-            figure.points["skull"] + figure.head @ (np.array([x, y, z]) * head_radii(size))
-        )
-
+    at = _Place(
+        figure, look, camera, camera.project(figure.points["skull"]), head_radii(size) * camera.scale,
+        turn(0, camera.pitch) @ figure.head, size * camera.scale,
+    )  # fmt: skip
     if look.style == "hood":
+        hood = look.hair
         ball(
-            layer, center, radii * 1.12, frame, lambda x, y, z: _whole(x, look.hair), material=HAIR
+            layer,
+            at.center,
+            at.radii * 1.12,
+            at.frame,
+            lambda x, y, z: _whole(x, hood),
+            material=HAIR,
         )
         return
-    for side in (1.0, -1.0):
-        ear = Cloth(scaled(look.skin, 0.94))
+    _draw_face(layer, at)
+    _draw_hair(layer, at)
+    if look.hat is not None:
+        cap, wide = look.hat, 0.22 * at.pixels
+        painted = partial(_cap, cap=cap, pixels=at.pixels)
+        ball(layer, at.center, at.radii * 1.14, at.frame, painted, material=HAIR)
+        brim = Cloth(scaled(cap, 0.82))
         capsule(
-            layer, spot(side * 0.93, 0.12, -0.06), spot(side * 0.97, -0.14, -0.02),
+            layer,
+            at.spot(-0.42, 0.52, 1.18),
+            at.spot(0.42, 0.52, 1.18),
+            (wide, wide),
+            brim,
+            material=HAIR,
+        )
+
+
+def _draw_face(layer: Layer, at: _Place) -> None:
+    look, pixels = at.look, at.pixels
+    ear, nose = Cloth(scaled(look.skin, 0.94)), Cloth(scaled(look.skin, 0.95))
+    for side in (1.0, -1.0):
+        capsule(
+            layer, at.spot(side * 0.93, 0.12, -0.06), at.spot(side * 0.97, -0.14, -0.02),
             (0.125 * pixels, 0.085 * pixels), ear, material=SKIN,
         )  # fmt: skip
-    ball(layer, center, radii, frame, lambda x, y, z: _face(x, y, z, look, pixels), material=SKIN)
+    ball(
+        layer,
+        at.center,
+        at.radii,
+        at.frame,
+        lambda x, y, z: _face(x, y, z, look, pixels),
+        material=SKIN,
+    )
     capsule(
-        layer, spot(0, 0.04, 0.95), spot(0, -0.17, 1.04), (0.05 * pixels, 0.085 * pixels),
-        Cloth(scaled(look.skin, 0.95)), material=SKIN,
+        layer, at.spot(0, 0.04, 0.95), at.spot(0, -0.17, 1.04), (0.05 * pixels, 0.085 * pixels), nose, material=SKIN
     )  # fmt: skip
+
+
+LOCKS: dict[str, tuple[tuple[float, ...], ...]] = {
+    "long": tuple((x, 0.2, -0.55, x * 1.5, -1.75, -0.72, 0.50, 0.34) for x in (0.45, 0.0, -0.45)),
+    "bun": ((0, 0.85, -0.75, 0, 0.95, -0.85, 0.40, 0.40),),
+    "tail": ((0, 0.42, -1.05, 0, -1.15, -1.45, 0.30, 0.15),),
+}
+"""Hair that leaves the head: start, end and radii at both, in units of the head."""
+
+
+def _draw_hair(layer: Layer, at: _Place) -> None:
+    look, pixels = at.look, at.pixels
     if look.style != "bald":
         grown = 1.30 if look.style == "afro" else 1.07
         lift = np.array([0, 0.10 * pixels if look.style == "afro" else 0, 0])
-        ball(
-            layer,
-            center - lift,
-            radii * grown,
-            frame,
-            lambda x, y, z: _hair(x, y, z, look, pixels),
-            material=HAIR,
-        )
-    hair = Cloth(look.hair)
-    if look.style == "long":
-        for x in (0.45, 0.0, -0.45):
-            capsule(
-                layer,
-                spot(x, 0.2, -0.55),
-                spot(x * 1.5, -1.75, -0.72),
-                (0.50 * pixels, 0.34 * pixels),
-                hair,
-                material=HAIR,
-            )
-    elif look.style == "bun":
+        painted = partial(_hair, look=look, pixels=pixels)
+        ball(layer, at.center - lift, at.radii * grown, at.frame, painted, material=HAIR)
+    for ax, ay, az, bx, by, bz, thick, thin in LOCKS.get(look.style, ()):
+        radii = (thick * pixels, thin * pixels)
         capsule(
-            layer,
-            spot(0, 0.85, -0.75),
-            spot(0, 0.95, -0.85),
-            (0.40 * pixels, 0.40 * pixels),
-            hair,
-            material=HAIR,
+            layer, at.spot(ax, ay, az), at.spot(bx, by, bz), radii, Cloth(look.hair), material=HAIR
         )
-    elif look.style == "tail":
-        capsule(
-            layer,
-            spot(0, 0.42, -1.05),
-            spot(0, -1.15, -1.45),
-            (0.30 * pixels, 0.15 * pixels),
-            hair,
-            material=HAIR,
-        )
-    if look.hat is not None:
-        cap = look.hat
-        ball(
-            layer,
-            center,
-            radii * 1.14,
-            frame,
-            lambda x, y, z: _cap(x, y, z, cap, pixels),
-            material=HAIR,
-        )
-        capsule(
-            layer, spot(-0.42, 0.52, 1.18), spot(0.42, 0.52, 1.18), (0.22 * pixels, 0.22 * pixels),
-            Cloth(scaled(cap, 0.82)), material=HAIR,
-        )  # fmt: skip
 
 
 def _whole(x: Array, color: Color) -> tuple[Array, Array]:

@@ -78,4 +78,4 @@ def test_texts_stay_texts():
 
 
 def test_scales_name_their_ends():
-    assert re.findall(r"<b>([\d.]+)</b>", tiles.scales()) == ["0", "1", "0", "0.5"]
+    assert re.findall(r"<b>([\d.+]+)</b>", tiles.scales()) == ["0", "1", "0", "0.25+"]

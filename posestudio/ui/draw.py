@@ -33,7 +33,7 @@ VIRIDIS = _table(cv2.COLORMAP_VIRIDIS)
 MAGMA = _table(cv2.COLORMAP_MAGMA)
 """(256, 3) colors of uncertainty."""
 MAGMA_TOP = 0.25
-"""Uncertainty at the bright end of its scale, the same everywhere; on 0..1 the usual 0.02 to 0.2 would be black. Ours."""
+"""Uncertainty at the bright end of its scale; on 0..1 the usual 0.02 to 0.2 would look black. Ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,10 @@ def gradient(colors: np.ndarray, stops: int = 12) -> str:
 
 
 def color_bar(words: str, colors: np.ndarray, top: float = 1.0) -> str:
-    """A labelled scale from 0 to `top`, with a plus where larger values share the last color. `words` is fixed text of this program."""
+    """A labeled scale from 0 to `top`, with a plus where larger values share the last color.
+
+    `words` is fixed text of this program.
+    """
     return (
         f'<span class="ps-scale"><span>{words}</span><b>0</b>'
         f'<i style="background:{gradient(colors)}"></i><b>{top:g}{"" if top == 1 else "+"}</b></span>'

@@ -19,7 +19,7 @@ EXPLAIN = {
     "or rejected; the accepted ones form the pool.",
     "Uncertainty": "How much one student's votes differ, cell by cell (standard deviation). u is the largest cell; "
     "the less uncertain accepted offer becomes the target.",
-    "Targets": "What each student would learn from here if no person had labeled the keypoint.",
+    "Targets": "What each student would learn from the pool here, were there no label.",
 }
 
 EMPTY_PROJECT = (
@@ -111,11 +111,30 @@ def target_words(
     return f"{words}, as the selection rule says (u {u:.3f} against {v:.3f})."
 
 
-def label_words(name: str, v: int, taught: bool) -> str:
-    """What a person has said about a keypoint, as far as it bears on its target."""
-    if not taught:
-        return f"{spoken(name)} is untaught: no label in this project shows it, so it is left out of scores and queue."
+def label_words(name: str, v: int, taught: bool, person: dict[str, Any], absent: str | None) -> str:
+    """What a person has said about a keypoint, and what that means for its target.
+
+    Args:
+        name: the keypoint.
+        v: COCO visibility of its label, 0 for none.
+        taught: some label of the project shows the keypoint.
+        person: `split` and `fold` of the one that is looked at.
+        absent: the reason why somebody declared the keypoint absent, None when nobody did.
+    """
+    if absent is not None:
+        return f"A person declared this keypoint absent ({absent}): it takes no target at all."
     if v > 0:
-        seen = "visible" if v == 2 else "occluded"
-        return f"A person placed this keypoint ({seen}, v {v}): both students learn from the label, not from the pool."
-    return "No person has placed this keypoint."
+        words = f"A person placed this keypoint ({'visible' if v == 2 else 'occluded'}, v {v})"
+        if person.get("split") == "val":
+            return f"{words}. This is a val person: the label judges the students, it teaches none."
+        if person.get("fold"):
+            return f"{words}. It is in the held-out fold, which chooses checkpoints and teaches nobody."
+        return f"{words}: both students learn from the label, not from the pool."
+    if not taught:
+        return (
+            f"{spoken(name)} is untaught: no label in this project shows it, "
+            "so it is left out of scores and queue."
+        )
+    if person.get("split") == "val":
+        return "No person has placed this keypoint. Val people are never trained on."
+    return "No person has placed this keypoint: it is open to a pseudo-target."

@@ -39,10 +39,11 @@ def overview(look: Look, show: str) -> str:
 def single(look: Look, k: int) -> str:
     """One keypoint with everything: heatmaps, votes, offers, uncertainty, targets, and why."""
     name = look["keypoints"][k]
-    words = [texts.label_words(name, int(look["label_v"][k]), bool(look["taught"][k]))]
-    words += _target_sentences(
-        look, k, "Without the label, student" if look["label_v"][k] > 0 else "Student"
-    )
+    person, v = look["instance"], int(look["label_v"][k])
+    absent = _absent(person, k)
+    words = [texts.label_words(name, v, bool(look["taught"][k]), person, absent)]
+    plain = v == 0 and absent is None and person.get("split") != "val"
+    words += _target_sentences(look, k, "Student" if plain else "By the pool alone, student")
     why = "".join(f"<li>{escape(line)}</li>" for line in words)
     parts = [
         '<p class="ps-back"><button type="button" data-keypoint="-1">&larr; All keypoints</button></p>',
@@ -57,6 +58,14 @@ def single(look: Look, k: int) -> str:
             f'<p class="ps-note">{texts.EXPLAIN[show]}</p>{body}</section>'
         )
     return _frame(look, f'<div class="ps-single">{"".join(parts)}</div>')
+
+
+def _absent(person: dict[str, Any], k: int) -> str | None:
+    """Why keypoint k was declared absent, or None."""
+    for row in person.get("labels", ()):
+        if row["keypoint"] == k and row["state"] == "absent":
+            return str(row["reason"])
+    return None
 
 
 def photo(look: Look, skeleton: Skeleton) -> str:

@@ -52,8 +52,22 @@ def test_a_rejected_offer_says_why_and_teaches_nobody():
 def test_a_label_comes_before_the_pool_and_untaught_is_said():
     labeled, untaught = tiles.single(make_look(), 2), tiles.single(make_look(), 3)
     assert "A person placed this keypoint (occluded, v 1)" in labeled
-    assert "Without the label, student a would learn" in labeled
+    assert "By the pool alone, student a would learn" in labeled
     assert "left ear is untaught" in untaught
+
+
+def test_val_fold_and_absent_keypoints_are_not_said_to_teach():
+    look = make_look()
+    for given, words in (
+        ({"split": "val"}, "it teaches none"),
+        ({"split": "train", "fold": True}, "teaches nobody"),
+    ):
+        look["instance"] = given
+        page = tiles.single(look, 2)
+        assert words in page and "both students learn from the label" not in page
+    look["instance"] = {"labels": [{"keypoint": 0, "state": "absent", "reason": "outside"}]}
+    page = tiles.single(look, 0)
+    assert "declared this keypoint absent (outside)" in page and "By the pool alone" in page
 
 
 def test_the_photo_shows_students_and_label_only_where_they_are():

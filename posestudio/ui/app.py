@@ -157,7 +157,8 @@ def _bind(host: str, port: int) -> socket.socket:
         listener.close()
         why = getattr(error, "strerror", None) or str(error)
         raise InputError(
-            f"Cannot open port {port} on {host}: {why}. Give another one: posestudio serve --port {min(port + 1, 65535)}"
+            f"Cannot open port {port} on {host}: {why}.\n"
+            f"Give another one: posestudio serve --port {min(port + 1, 65535)}"
         ) from error
     return listener
 

@@ -1,6 +1,5 @@
 """Find people in photographs with torchvision's detector. No training, no project."""
 
-import pickle
 import urllib.error
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ from torch import nn
 from torchvision.models import detection
 
 from posestudio.errors import InputError, WeightsError
+from posestudio.models.weights import read_tensors
 
 PERSON = 1
 """COCO's class number of a person in torchvision's detectors."""
@@ -72,7 +72,7 @@ def load(
         WeightsError: the file cannot be read or does not fit the network.
     """
     try:
-        state = fetch() if weights is None else _read(weights)
+        state = fetch() if weights is None else read_tensors(weights)
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
         reason = getattr(error, "reason", error)
         raise InputError(
@@ -86,12 +86,3 @@ def load(
             f"{weights or 'The downloaded file'} does not fit fasterrcnn_mobilenet_v3_large_320_fpn. {INSTEAD}"
         ) from error
     return Detector(net, device=device)
-
-
-def _read(path: Path) -> dict[str, torch.Tensor]:
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise WeightsError(f"No weights file at {path}. {INSTEAD}") from error
-    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
-        raise WeightsError(f"{path} is not a torch weights file. {INSTEAD}") from error

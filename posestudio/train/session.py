@@ -17,6 +17,10 @@ from posestudio.store.snapshots import read as read_snapshot
 from posestudio.train import data, loop, objective
 from posestudio.train.run_folder import RunFolder
 
+BF16_PAYS = ("resnet", "mobilenet_v2", "mobilenet_v3_large")
+"""Backbones that train faster in bf16 on a CPU with AVX-512 BF16: 8.1 to 3.9 s, 1.3 to 0.9 s, 1.2 to 1.0 s a PoseDual
+step. Ours, one thread, channels last."""
+
 Progress = Callable[[str, int, int], None]
 """(what, done, in all): told while something takes long before the first step."""
 
@@ -157,7 +161,8 @@ def passes(config: Config, device: torch.device) -> Callable[[], contextlib.Abst
     """The context of network passes: bf16 where it is asked for or known to pay, else nothing."""
     wanted = config.train.precision
     if wanted == "auto":
-        pays = device.type == "cuda" or config.model.backbone.startswith("resnet")
+        native = torch.cpu.get_capabilities().get("avx512_bf16", False)
+        pays = device.type == "cuda" or (native and config.model.backbone.startswith(BF16_PAYS))
         wanted = "bf16" if pays else "fp32"
     if wanted == "fp32":
         return contextlib.nullcontext

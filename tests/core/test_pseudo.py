@@ -231,7 +231,7 @@ class TestSelect:
         for learner in range(2):
             for person in range(3):
                 for keypoint in range(4):
-                    index = max(0, chosen[learner, person, keypoint].item())
+                    index = max(0, int(chosen[learner, person, keypoint]))
                     assert torch.equal(
                         taken[learner, person, keypoint], maps[index, person, keypoint]
                     )

@@ -28,7 +28,7 @@ def test_local_weights_run_end_to_end(tmp_path):
     torch.manual_seed(0)
     net = detection.fasterrcnn_mobilenet_v3_large_320_fpn(weights=None, weights_backbone=None)
     with torch.no_grad():  # a network that calls everything a person
-        net.roi_heads.box_predictor.cls_score.bias[detector.PERSON] = 5.0
+        net.get_parameter("roi_heads.box_predictor.cls_score.bias")[detector.PERSON] = 5.0
     torch.save(net.state_dict(), tmp_path / "d.pth")
     found = detector.load(tmp_path / "d.pth")
     image = np.random.default_rng(0).integers(0, 255, (120, 90, 3), dtype=np.uint8)
@@ -44,7 +44,7 @@ def test_a_file_that_is_no_detector(tmp_path):
     with pytest.raises(WeightsError, match="does not fit"):
         detector.load(tmp_path / "x.pth")
     (tmp_path / "t.pth").write_text("hello")
-    with pytest.raises(WeightsError, match="not a torch weights file"):
+    with pytest.raises(WeightsError, match="Cannot read weights"):
         detector.load(tmp_path / "t.pth")
-    with pytest.raises(WeightsError, match="No weights file"):
+    with pytest.raises(WeightsError, match="does not exist"):
         detector.load(tmp_path / "none.pth")

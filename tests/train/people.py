@@ -32,7 +32,8 @@ def draw(folder: Path, count: int, seed: int = 0) -> np.ndarray:
         arms = np.array([[0, -26], [20, -6], [-20, -6], [0, 30]]) + rng.uniform(-4, 4, (4, 2))
         points[index] = center + arms
         for (x, y), color in zip(points[index], COLORS, strict=True):
-            cv2.line(image, tuple(np.int32(center)), (round(x), round(y)), (200, 200, 200), 2)
+            middle = (int(center[0]), int(center[1]))
+            cv2.line(image, middle, (round(x), round(y)), (200, 200, 200), 2)
             cv2.circle(image, (round(x), round(y)), 5, color, -1)
         cv2.imwrite(str(folder / f"{index}.png"), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     return points
@@ -89,7 +90,7 @@ def write_snapshot(project: Path, rows: People) -> str:
 
 
 def write_run(
-    project: Path, name: str, snapshot: str, preset: str = "paper", **changes: Any
+    project: Path, name: str, snapshot: str, changes: dict[str, Any], preset: str = "paper"
 ) -> Path:
     """A run folder that a worker can train in seconds."""
     settings = {

@@ -1,4 +1,4 @@
-"""torchvision networks without their classifiers: images in, features at stride 32 out.
+"""torchvision networks without their classifiers: images in, features at stride 32 or 16 out.
 
 A backbone keeps torchvision's own parameter names under `body`, so a weights file of torchvision fits as it is.
 Its layers are grouped in five stages counted from the image, which is the unit that `freeze` counts.
@@ -88,21 +88,41 @@ def _set_strided_depthwise(body: nn.Module) -> None:
 
 
 class TorchvisionBackbone(nn.Module):
-    """A torchvision network up to its last features; `body` holds it under torchvision's names."""
+    """A torchvision network up to its last features; `body` holds it under torchvision's names.
 
-    def __init__(self, name: str) -> None:
+    With stride 16 the last convolutions that halve the map do not, so the features keep twice the detail for the same
+    weights.
+    """
+
+    def __init__(self, name: str, stride: int = 32) -> None:
         super().__init__()
         row = ROWS[name]
         self.name = name
         self.channels = row.channels
         self.body = torchvision.models.get_model(name, weights=None, **dict(row.options))
         delattr(self.body, row.classifier)
-        _set_strided_depthwise(self.body)
         self._stage_names = row.stages
+        if stride == 16:
+            self._keep_detail()
+        _set_strided_depthwise(self.body)
 
     def stage(self, index: int) -> list[nn.Module]:
         """The modules of one stage, 0 being the one at the image."""
         return [self.body.get_submodule(name) for name in self._stage_names[index]]
+
+    def _keep_detail(self) -> None:
+        """Take the stride from the convolutions of the last stage that has any."""
+        for index in reversed(range(STAGES)):
+            convolutions = [
+                layer
+                for module in self.stage(index)
+                for layer in module.modules()
+                if isinstance(layer, nn.Conv2d) and layer.stride != (1, 1)
+            ]
+            if convolutions:
+                for layer in convolutions:
+                    layer.stride = (1, 1)
+                return
 
     def forward(self, images: Tensor) -> Tensor:
         """Compute the features of images.
@@ -111,7 +131,7 @@ class TorchvisionBackbone(nn.Module):
             images: (B, 3, H, W) normalized; H and W multiples of 32.
 
         Returns:
-            (B, channels, H / 32, W / 32).
+            (B, channels, H / 32, W / 32), or twice that each way with stride 16.
         """
         features = images
         for index in range(STAGES):
@@ -120,12 +140,20 @@ class TorchvisionBackbone(nn.Module):
         return features
 
 
-def build_backbone(name: str) -> TorchvisionBackbone:
+def build_backbone(name: str, stride: int = 32) -> TorchvisionBackbone:
     """Build a backbone with random weights drawn from torch's global generator.
 
     Raises:
-        ConfigError: no backbone has this name.
+        ConfigError: no backbone has this name, or it cannot give features at this stride.
     """
     if name not in ROWS:
         raise ConfigError(f"model.backbone {name!r} is unknown. Choose one of {', '.join(ROWS)}.")
-    return TorchvisionBackbone(name)
+    if stride not in strides(name):
+        known = " or ".join(map(str, strides(name)))
+        raise ConfigError(f"model.feature_stride of {name} must be {known}, got {stride}.")
+    return TorchvisionBackbone(name, stride)
+
+
+def strides(name: str) -> tuple[int, ...]:
+    """The feature strides a backbone can give; ConvNeXt's halving convolutions have no padding to fall back on."""
+    return (32,) if name.startswith("convnext") else (16, 32)

@@ -33,6 +33,7 @@ class ModelSpec:
     padding: float
     spread: float
     freeze: int = 0
+    feature_stride: int = 32
 
     def __post_init__(self) -> None:
         """Refuse what no network can be built from; a checkpoint's spec comes from outside."""
@@ -77,7 +78,7 @@ class ModelSpec:
             ConfigError: a field is missing, unknown or out of range.
         """
         fields = {field.name for field in dataclasses.fields(cls)}
-        missing, strange = fields - {"freeze"} - set(record), set(record) - fields
+        missing, strange = fields - {"freeze", "feature_stride"} - set(record), set(record) - fields
         if missing or strange:
             odd = ", ".join(sorted(missing | strange))
             raise ConfigError(f"a model spec has missing or unknown fields: {odd}")
@@ -86,6 +87,8 @@ class ModelSpec:
 
 class PoseNet(nn.Module):
     """Backbone, three deconvolutions (k4 s2, batch norm, ReLU), one 1x1 convolution; the output is linear.
+
+    With features at stride 16 the first of the three is a 3x3 convolution, which keeps the size (ours).
 
     Source: Xiao et al. 2018, arXiv 1804.06208, as used by PoseDual (weights of the head drawn from N(0, 0.001)).
     """
@@ -96,12 +99,15 @@ class PoseNet(nn.Module):
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
         self.spec = spec
-        self.backbone = build_backbone(spec.backbone)
+        self.backbone = build_backbone(spec.backbone, spec.feature_stride)
         layers: list[nn.Module] = []
         channels = self.backbone.channels
-        for _ in range(3):
+        for index in range(3):
+            halved = index == 0 and spec.feature_stride == 16
             layers += [
-                nn.ConvTranspose2d(channels, spec.head_channels, 4, 2, 1, bias=False),
+                nn.Conv2d(channels, spec.head_channels, 3, padding=1, bias=False)
+                if halved
+                else nn.ConvTranspose2d(channels, spec.head_channels, 4, 2, 1, bias=False),
                 nn.BatchNorm2d(spec.head_channels),
                 nn.ReLU(inplace=True),
             ]

@@ -112,6 +112,7 @@ def start_students(
         padding=config.data.padding,
         spread=config.data.spread,
         freeze=config.model.freeze,
+        feature_stride=config.model.feature_stride,
     )
     count = config.views.students
     if record.get("from"):

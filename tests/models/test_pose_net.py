@@ -41,6 +41,32 @@ def test_heatmaps_have_a_quarter_of_the_crop(name: str) -> None:
             assert maps.shape == (2, 5, height // PoseNet.stride, width // PoseNet.stride)
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "convnext_tiny"])
+def test_stride_16_doubles_the_features_and_keeps_the_weights_and_the_heatmaps_size(
+    name: str,
+) -> None:
+    fine, coarse = (build(spec(backbone=name, feature_stride=s), 0).eval() for s in (16, 32))
+    crops = torch.zeros(1, 3, 128, 96)
+    with torch.inference_mode():
+        assert fine.backbone(crops).shape == (1, fine.backbone.channels, 8, 6)
+        assert fine(crops).shape == coarse(crops).shape == (1, 5, 32, 24)
+    shapes = [{k: v.shape for k, v in n.backbone.state_dict().items()} for n in (fine, coarse)]
+    assert shapes[0] == shapes[1]
+
+
+def test_a_stride_that_a_backbone_does_not_have_is_refused() -> None:
+    with pytest.raises(ConfigError, match="feature_stride of convnext_tiny must be 32, got 16"):
+        build(spec(backbone="convnext_tiny", feature_stride=16), 0)
+    with pytest.raises(ConfigError, match="must be 16 or 32, got 8"):
+        build(spec(feature_stride=8), 0)
+
+
+def test_a_spec_without_a_feature_stride_is_of_stride_32() -> None:
+    record = spec().to_dict()
+    del record["feature_stride"]
+    assert ModelSpec.from_dict(record).feature_stride == 32
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_stages_hold_every_parameter_of_the_backbone_once(name: str) -> None:
     backbone = build_backbone(name)

@@ -1,6 +1,7 @@
 """What a user said about a run, checked and completed. No torch unless the size is left to the device."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from posestudio import config
 
@@ -16,13 +17,18 @@ def check(preset: str | None, size: str | None, changes: Mapping[str, str]) -> N
     config.make(preset or DEFAULT_PRESET, size or "small", changes)
 
 
-def complete(preset: str | None, size: str | None, changes: Mapping[str, str]) -> config.Config:
+def complete(preset: str | None, size: str | None, changes: Mapping[str, Any]) -> config.Config:
     """All settings; the size comes from the device when none is given: small on a CPU, full on a graphics card.
 
     Raises:
         ConfigError: with one line for each problem.
     """
     return config.make(preset or DEFAULT_PRESET, size or default_size(), changes)
+
+
+def inherited(before: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of an earlier run that its students bring along: what they are made of and what crops they take."""
+    return {key: value for key, value in before.items() if key.startswith(("model.", "data."))}
 
 
 def default_size() -> str:

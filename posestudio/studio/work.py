@@ -74,7 +74,7 @@ def start(
         preset: a key of config.PRESETS; paper when absent.
         size: a key of config.SIZES; that of the run to start from, or by the device, when absent.
         changes: dotted settings to values.
-        from_run: the run whose students are the start.
+        from_run: the run whose students are the start; its model.* and data.* settings hold unless changed.
         weights: ImageNet weights on disk.
 
     Returns:
@@ -83,12 +83,15 @@ def start(
     Raises:
         ConfigError, NotFound, TrainingError: it cannot be made.
     """
+    changes = dict(changes or {})
     if from_run is not None:
         before = studio.call("run", run=from_run)
         from_run, size = before["run_id"], size or before["size"]
+        if size == before["size"]:
+            changes = {**settings.inherited(before["settings"]), **changes}
     if weights is not None and not Path(weights).is_file():
         raise NotFound(f"No weights file at {weights}.")
-    chosen = settings.complete(preset, size, changes or {})
+    chosen = settings.complete(preset, size, changes)
     return studio.call(
         "start_run", settings=config.to_dict(chosen), from_run=from_run, weights=weights
     )

@@ -1,0 +1,89 @@
+"""Take the README's pictures from the real app on the demo project of rendered people.
+
+    python scripts/make_screenshots.py [--out assets]
+
+Needs Chromium and the test tools (requirements-test.txt).
+"""
+
+import argparse
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import Page, sync_playwright
+
+PROJECT = Path(__file__).resolve().parents[1]
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+SHOTS = {
+    "screenshot-images": ("/", ".ps-image"),
+    "screenshot-inspect": ("/inspect?instance={person}", ".ps-card"),
+    "screenshot-keypoint": ("/inspect?instance={person}&keypoint=left_wrist", ".ps-single"),
+}
+"""Picture to the address of its page and what must be drawn there before it is taken."""
+
+
+def main() -> None:
+    """Open the studio on a fresh demo project and photograph its pages, light."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, default=PROJECT / "assets")
+    parser.add_argument("--person", type=int, default=12, help="whom Inspect shows")
+    asked = parser.parse_args()
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        sys.exit("No Chromium is installed. On Debian: sudo apt-get install chromium")
+    with tempfile.TemporaryDirectory() as folder:
+        command = [
+            sys.executable,
+            "-m",
+            "posestudio",
+            "serve",
+            "--project",
+            f"{folder}/demo",
+            "--port",
+            "0",
+        ]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=PROJECT) as studio:
+            try:
+                take(address_of(studio), browser, asked.out, asked.person)
+            finally:
+                studio.terminate()
+
+
+def address_of(studio: subprocess.Popen) -> str:
+    """Where the studio says it is open."""
+    assert studio.stderr is not None
+    for line in studio.stderr:
+        found = re.search(r"open at (http://127\.0\.0\.1:\d+) ", line)
+        if found:
+            return found[1]
+    sys.exit("The studio did not open.")
+
+
+def take(address: str, browser: str, out: Path, person: int) -> None:
+    """Write a PNG for each of SHOTS."""
+    with sync_playwright() as play:
+        chrome = play.chromium.launch(executable_path=browser, args=FLAGS)
+        page = chrome.new_page(viewport={"width": 1366, "height": 768}, color_scheme="light")
+        for name, (path, drawn) in SHOTS.items():
+            page.goto(address + path.format(person=person))
+            page.wait_for_selector(drawn, timeout=120_000)
+            settle(page)
+            page.screenshot(path=out / f"{name}.png")
+        chrome.close()
+
+
+def settle(page: Page) -> None:
+    """Wait until every picture in view is decoded."""
+    page.wait_for_function(
+        "() => [...document.images].every(i => i.complete && i.naturalWidth)", timeout=60_000
+    )
+    page.wait_for_timeout(500)
+
+
+if __name__ == "__main__":
+    main()

@@ -31,7 +31,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, default=PROJECT / "assets")
-    parser.add_argument("--person", type=int, default=12, help="whom Inspect shows")
+    parser.add_argument("--person", type=int, default=16, help="whom Inspect shows")
     asked = parser.parse_args()
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     if browser is None:

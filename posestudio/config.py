@@ -69,6 +69,9 @@ class DataConfig:
     """Strength of brightness, contrast and saturation jitter on labeled crops, 0 for none."""
     hold_fold: bool = True
     """Keep the stored 15 % fold of the train labels out of training, for checkpoint choice and calibration."""
+    cross_fit: float = 0.0
+    """Share of the labeled people that each student leaves out, others for each, so that thresholds can be
+    calibrated on labels that a student never saw without keeping any from both; 0 for none."""
 
     def problems(self) -> Iterator[str]:
         for name in ("height", "width"):
@@ -86,6 +89,8 @@ class DataConfig:
             yield f"data.rotation must lie in 0..180, got {self.rotation}"
         if not 0 <= self.scale <= 0.9:
             yield f"data.scale must lie in 0..0.9, got {self.scale}"
+        if not 0 <= self.cross_fit <= 0.5:
+            yield f"data.cross_fit must lie in 0..0.5, got {self.cross_fit}"
         if not 0 <= self.color <= 1:
             yield f"data.color must lie in 0..1, got {self.color}"
 

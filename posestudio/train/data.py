@@ -36,19 +36,24 @@ CACHES_KEPT = 3
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Who trains how. labeled, unlabeled, fold: indices into the snapshot's people."""
+    """Who trains how.
+
+    labeled, unlabeled, fold: indices into the snapshot's people. left_out: those of the labeled whose labels each
+    student must not see, one array a student.
+    """
 
     labeled: np.ndarray
     unlabeled: np.ndarray
     fold: np.ndarray
+    left_out: tuple[np.ndarray, ...] = ()
 
 
-def split_people(snapshot: Snapshot, hold_fold: bool) -> Split:
+def split_people(snapshot: Snapshot, config: Config) -> Split:
     """Divide a snapshot for training.
 
     labeled: train people with a placed keypoint. unlabeled: everyone in train or unlabeled with an open, taught
-    keypoint or a placed one. Crowds and val take no part. With `hold_fold`, labeled people of the stored fold are kept
-    out of both.
+    keypoint or a placed one. Crowds and val take no part. With data.hold_fold, labeled people of the stored fold are
+    kept out of both; with data.cross_fit, each student leaves out a share of the labeled people of its own.
 
     Raises:
         TrainingError: there is nobody with a label.
@@ -58,7 +63,7 @@ def split_people(snapshot: Snapshot, hold_fold: bool) -> Split:
     placed = (people.state == PLACED).any(axis=1)
     open_ = ((people.state == OPEN) & snapshot.taught).any(axis=1)
     fold = single & placed & (people.split == "train") & people.fold
-    held = fold if hold_fold else np.zeros_like(fold)
+    held = fold if config.data.hold_fold else np.zeros_like(fold)
     labeled = single & placed & (people.split == "train") & ~held
     unlabeled = single & (open_ | placed) & np.isin(people.split, ["train", "unlabeled"]) & ~held
     if not labeled.any():
@@ -66,7 +71,26 @@ def split_people(snapshot: Snapshot, hold_fold: bool) -> Split:
             "There is nobody to learn from: no train person has a labeled keypoint. "
             "Label some people or import a COCO file with --split train."
         )
-    return Split(np.flatnonzero(labeled), np.flatnonzero(unlabeled), np.flatnonzero(fold))
+    known = np.flatnonzero(labeled)
+    return Split(
+        known, np.flatnonzero(unlabeled), np.flatnonzero(fold), leave_out(people, known, config)
+    )
+
+
+def leave_out(people: People, labeled: np.ndarray, config: Config) -> tuple[np.ndarray, ...]:
+    """For each student the people of `labeled` (indices) that it leaves out: whole groups, no group for two students.
+
+    Which ones depends on train.seed and on the groups alone.
+    """
+    if config.data.cross_fit == 0:
+        return ()
+    groups = np.unique(people.group_id[labeled])
+    order = np.random.default_rng([config.train.seed, 11]).permutation(groups)
+    count = min(math.ceil(config.data.cross_fit * len(groups)), len(groups) // 2)
+    return tuple(
+        labeled[np.isin(people.group_id[labeled], order[k * count : (k + 1) * count])]
+        for k in range(config.views.students)
+    )
 
 
 def cached_size(size_hw: tuple[int, int]) -> tuple[int, int]:
@@ -209,7 +233,7 @@ def open_source(
         state=torch.from_numpy(people.state.astype(np.int64)),
         taught=torch.from_numpy(np.asarray(snapshot.taught)),
         to_crop=cached_to_crop(size_hw),
-        split=split_people(snapshot, config.data.hold_fold),
+        split=split_people(snapshot, config),
         skeleton=snapshot.skeleton,
     )
 
@@ -314,6 +338,10 @@ def assemble(
     if data.color > 0:
         first = color.jitter_color(first, data.color, generator)
     more = len(indices) > labeled
+    hidden = source.split.left_out
+    shown = (
+        torch.from_numpy(np.stack([~np.isin(indices, mine) for mine in hidden])) if hidden else None
+    )
     return Batch(
         labeled=first,
         labeled_xy=xy_crop[:labeled].to(device),
@@ -322,4 +350,5 @@ def assemble(
         state=state[labeled:].to(device) if more else None,
         placed_xy=xy_crop[labeled:].to(device) if more else None,
         taught=source.taught.to(device),
+        shown=None if shown is None else shown.to(device),
     )

@@ -35,6 +35,7 @@ class Batch:
     state: Tensor | None
     placed_xy: Tensor | None
     taught: Tensor
+    shown: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +88,13 @@ def supervised(students: Sequence[PoseNet], batch: Batch, method: Method) -> dic
         Named scalars; "loss" is the one to minimize.
     """
     target = encode(batch.labeled_xy, method)
-    total = sum(
-        losses.heatmap_mse(forward(student, batch.labeled, method), target, batch.labeled_weight)
-        for student in students
-    )
-    loss = method.config.loss.labeled * torch.as_tensor(total)
+    total = torch.zeros((), device=target.device)
+    for index, student in enumerate(students):
+        weight = batch.labeled_weight
+        if batch.shown is not None:
+            weight = weight * batch.shown[index, : len(weight), None]
+        total = total + losses.heatmap_mse(forward(student, batch.labeled, method), target, weight)
+    loss = method.config.loss.labeled * total
     return {"loss": loss, "loss_labeled": loss.detach()}
 
 
@@ -288,6 +291,8 @@ def hard_target(
         raise ValueError("hard_target needs a batch with unlabeled people")
     chosen = pool.chosen
     placed = batch.state == PLACED
+    if batch.shown is not None:
+        placed = placed & batch.shown[student, len(batch.labeled) :, None]
     offered = (batch.state == OPEN) & batch.taught & (chosen[student] >= 0)
     xy_map = pseudo.take(pool.xy_map, chosen)[student]
     xy_offer = geometry.points_to_crop(xy_map, PoseNet.stride)

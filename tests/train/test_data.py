@@ -1,5 +1,7 @@
 """Batches: who trains how, what the cache holds, and that a draw depends on the seed and the step alone."""
 
+import contextlib
+import dataclasses
 import json
 from collections import Counter
 from pathlib import Path
@@ -154,17 +156,51 @@ def test_split_people(project: Path, snapshot: snapshots.Snapshot):
     rows.fold[:2] = True
     rows.iscrowd[5] = True
     frozen = snapshots.Snapshot("x", people.SKELETON, rows, np.ones(4, bool))
-    held = data.split_people(frozen, hold_fold=True)
+    held = data.split_people(frozen, settings(**{"data.hold_fold": True}))
     assert held.labeled.tolist() == [2, 3, 4] and held.fold.tolist() == [0, 1]
     assert held.unlabeled.tolist() == [2, 3, 4, 6, 7, 8, 9]
-    free = data.split_people(frozen, hold_fold=False)
+    free = data.split_people(frozen, settings(**{"data.hold_fold": False}))
     assert free.labeled.tolist() == [0, 1, 2, 3, 4] and free.fold.tolist() == [0, 1]
+
+
+def test_cross_fit_hides_other_labels_from_each_student(
+    project: Path, snapshot: snapshots.Snapshot
+):
+    """What a student leaves out teaches it nothing, in both branches, and teaches the other."""
+    asked = settings(**{"data.cross_fit": 0.4, "data.hold_fold": False})
+    source = data.open_source(snapshot, project, asked)
+    mine, theirs = source.split.left_out
+    assert len(mine) == len(theirs) == 2 and not set(mine) & set(theirs)
+    assert set(mine) | set(theirs) <= set(source.split.labeled)
+    method = objective.Method(asked, people.SKELETON.flip_index, contextlib.nullcontext)
+    student = torch.nn.Conv2d(3, 4, 4, 4)
+    hidden = 0
+    batches = data.batches(source, asked, first=1, last=4, device=torch.device("cpu"))
+    for _, batch in batches:
+        assert batch.shown is not None and batch.shown.shape == (2, 3 + 5)
+        for k in (0, 1):
+            kept = batch.shown[k, :3]
+            hidden += int((~kept).sum())
+            moved = batch.labeled_xy + 9 * (~kept)[:, None, None]
+            alone = dataclasses.replace(batch, shown=batch.shown[k : k + 1])
+            losses = [
+                objective.supervised([student], given, method)["loss"]
+                for given in (alone, dataclasses.replace(alone, labeled_xy=moved))
+            ]
+            taught = (batch.labeled_weight[kept] > 0).any()
+            assert losses[0] == losses[1] and (losses[0] > 0) == taught
+            if not kept.all():
+                seen = dataclasses.replace(alone, shown=None, labeled_xy=moved)
+                assert objective.supervised([student], seen, method)["loss"] != losses[0]
+    assert hidden > 0
 
 
 def test_nobody_labeled_is_said_plainly(snapshot: snapshots.Snapshot):
     rows = snapshot.people.take(np.arange(6, 10))
     with pytest.raises(TrainingError, match="nobody to learn from"):
-        data.split_people(snapshots.Snapshot("x", people.SKELETON, rows, np.zeros(4, bool)), True)
+        data.split_people(
+            snapshots.Snapshot("x", people.SKELETON, rows, np.zeros(4, bool)), settings()
+        )
 
 
 def test_lspet_in_coco_form_has_untaught_faces_and_the_weights_of_design_9(shared_data: Path):
@@ -178,7 +214,7 @@ def test_lspet_in_coco_form_has_untaught_faces_and_the_weights_of_design_9(share
     rows.state[:] = visible & (split == "train")[:, None]
     frozen = snapshots.Snapshot("x", COCO17, rows, snapshots.taught(rows))
     assert frozen.taught.tolist() == [False] * 5 + [True] * 12
-    parts = data.split_people(frozen, hold_fold=False)
+    parts = data.split_people(frozen, settings(**{"data.hold_fold": False}))
     assert len(parts.labeled) == 20 and len(parts.unlabeled) == 40
     batch = objective.Batch(
         labeled=torch.zeros(1), labeled_xy=torch.zeros(1), labeled_weight=torch.zeros(1),

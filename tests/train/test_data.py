@@ -167,7 +167,7 @@ def test_cross_fit_hides_other_labels_from_each_student(
     project: Path, snapshot: snapshots.Snapshot
 ):
     """What a student leaves out teaches it nothing, in both branches, and teaches the other."""
-    asked = settings(**{"data.cross_fit": 0.4, "data.hold_fold": False})
+    asked = settings(**{"data.cross_fit": 0.3, "data.hold_fold": False})
     source = data.open_source(snapshot, project, asked)
     mine, theirs = source.split.left_out
     assert len(mine) == len(theirs) == 2 and not set(mine) & set(theirs)

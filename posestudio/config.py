@@ -110,11 +110,17 @@ class ViewsConfig:
     """Standard deviation of the hard rotation in degrees, clipped at twice that; drawn for 8 of 10 crops."""
     scale: float = 0.25
     """Standard deviation of the hard scale, clipped at this distance from 1."""
-    hard: Literal["affine", "cutout", "randaugment", "joco", "jccm"] = "cutout"
+    hard: Literal["affine", "cutout", "randaugment", "joco", "jccm", "mixed"] = "cutout"
     """What is done to a hard view beside the affine: nothing, joint cutout, RandAugment, joint cut-occlude and
-    cutout (JOCO), or joint cutout and CutMix (JCCM)."""
+    cutout (JOCO), joint cutout and CutMix (JCCM), or JOCO, JCCM, cutout and affine in turn, a path each."""
     hard_paths: int = 1
     """Hard views of each unlabeled crop a student learns on in one step."""
+    compose: bool = False
+    """Cut hard views from the photograph in one move, instead of moving the easy crop once more: sharper, and no
+    black corners. PoseDual's code moves the easy crop."""
+    voters: Literal["students", "averages"] = "students"
+    """Whose votes make the pool: the students' of this step, or their weight averages' (an EMA member in the pool of
+    each student)."""
     batch_norm: Literal["train", "eval"] = "train"
     """Batch norm in the no-grad pass: batch statistics as in PoseDual's code, or running ones."""
 
@@ -135,29 +141,67 @@ class PoolConfig:
 
     aggregate: Literal["max", "mean", "cluster"] = "max"
     """How a student's aligned votes are combined. The publication takes the pixel-wise maximum."""
+    share: bool = False
+    """Combine the votes of both students into one offer, instead of an offer a student."""
+    gate: Literal["fixed", "quantile", "calibrated"] = "fixed"
+    """Where the threshold comes from: pool.threshold; for each keypoint the peak that the share pool.quantile of the
+    step's offers stays below; or for each keypoint the least peak from which pool.precision of the offers for labels
+    that the student never saw are right (needs data.hold_fold, or --from a run with data.cross_fit)."""
     threshold: float = 0.3
     """Peak below which an offer is rejected; 0 or less keeps all. The publication's value is unknown."""
-    refine: Literal["gaussian", "none"] = "gaussian"
-    """Replace an accepted map by a Gaussian at its peak, or keep the map."""
-    center: Literal["argmax", "dark"] = "argmax"
-    """Where that Gaussian is centred: the highest cell, or DARK's sub-cell peak."""
+    quantile: float = 0.3
+    """Share of a step's offers that gate quantile rejects."""
+    precision: float = 0.9
+    """Share of right offers that gate calibrated asks for; right is within 0.15 of the box's height."""
+    agree: float = 0.0
+    """Share of an offer's views whose peak must lie at its own; 0 asks nothing."""
+    second: float = 1.0
+    """Height of a second peak, as a share of the first, from which an offer is rejected; 1 rejects none."""
+    swap: float = 0.0
+    """Height of the mirrored keypoint's map at an offer's peak, as a share of that peak, from which it is rejected as
+    a left/right swap suspect; 0 rejects none."""
+    edge: float = 0.0
+    """Distance from the crop's border in heatmap cells below which an offer is rejected as perhaps outside; 0 rejects
+    none."""
+    refine: Literal["gaussian", "scaled", "none"] = "gaussian"
+    """Replace an accepted map by a Gaussian at its peak, by one of the peak's height, or keep the map."""
+    center: Literal["argmax", "dark", "local_mean"] = "argmax"
+    """Where that Gaussian is centred: the highest cell, DARK's sub-cell peak, or the mean of the peaks of the views
+    that agree with it."""
 
     def problems(self) -> Iterator[str]:
         if not -1 <= self.threshold <= 1:
             yield f"pool.threshold must lie in -1..1, got {self.threshold}"
+        for name in ("quantile", "precision", "agree", "second", "swap"):
+            value = getattr(self, name)
+            if not 0 <= value <= 1:
+                yield f"pool.{name} must lie in 0..1, got {value}"
+        if not 0 <= self.edge <= 16:
+            yield f"pool.edge must lie in 0..16, got {self.edge}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelectConfig:
     """Which offer of the pool becomes whose target."""
 
-    rule: Literal["min_uncertainty", "cross"] = "min_uncertainty"
-    """The less uncertain accepted offer teaches both students, or each learns from the other's."""
+    rule: Literal["min_uncertainty", "cross", "gated_cross", "confidence", "random"] = (
+        "min_uncertainty"
+    )
+    """Which accepted offer teaches whom: the less uncertain one both students; each student the other's; the other's
+    only where it is the less uncertain, else its own; the one with the higher peak; or either by chance."""
+    uncertainty: Literal["view_std", "cross_std", "all_std", "coord_std"] = "view_std"
+    """Over what an offer's uncertainty runs: the student's views (our reading of the publication), the two students'
+    mean maps, all views of both, or the positions of the student's peaks."""
     normalize: bool = False
-    """Divide each student's votes by the peak of its mean vote before their deviation, the uncertainty, is taken."""
+    """Divide votes by the peak of their mean before their deviation, the uncertainty, is taken."""
+    granularity: Literal["keypoint", "person"] = "keypoint"
+    """Choose for each keypoint, or one student for a whole person by its mean uncertainty."""
+    limit: float = 0.0
+    """Uncertainty above which an offer is rejected; 0 for no limit."""
 
     def problems(self) -> Iterator[str]:
-        return iter(())
+        if not 0 <= self.limit <= 100:
+            yield f"select.limit must lie in 0..100, got {self.limit}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,13 +214,19 @@ class LossConfig:
     """Weight of each student's loss on pseudo-targets; 0 trains on labels only and skips the unlabeled pass."""
     ramp: int = 0
     """Steps over which the unlabeled weight rises linearly from 0."""
+    delay: int = 0
+    """Steps on labels alone before it begins to rise."""
+    soft: float = 0.0
+    """Weight of keypoints without an accepted offer, which then learn from their combined map as it is; 0 leaves
+    them out."""
 
     def problems(self) -> Iterator[str]:
-        for name in ("labeled", "unlabeled"):
+        for name in ("labeled", "unlabeled", "soft"):
             if not 0 <= getattr(self, name) <= 100:
                 yield f"loss.{name} must lie in 0..100, got {getattr(self, name)}"
-        if self.ramp < 0:
-            yield f"loss.ramp must be 0 or more, got {self.ramp}"
+        for name in ("ramp", "delay"):
+            if getattr(self, name) < 0:
+                yield f"loss.{name} must be 0 or more, got {getattr(self, name)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -74,6 +74,10 @@ class View:
     def __len__(self) -> int:
         return len(self.matrix)
 
+    def part(self, index: slice) -> "View":
+        """The view of some of the crops."""
+        return View(self.matrix[index], self.flipped[index], self.kind, self.swaps)
+
     def to(self, device: torch.device | str) -> "View":
         """The same view with its tensors on a device."""
         return View(self.matrix.to(device), self.flipped.to(device), self.kind, self.swaps)

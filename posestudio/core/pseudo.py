@@ -15,6 +15,7 @@ that the choice is made keypoint by keypoint among accepted offers, that a keypo
 0, and every number.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,12 +23,19 @@ import torch
 from torch import Tensor
 
 from posestudio.core import heatmaps
+from posestudio.core.gates import REASONS, Gates, why_not
+from posestudio.core.peaks import AGREE_CELLS, main_group, mean_of_near, view_peaks
+
+__all__ = [
+    "AGREE_CELLS", "REASONS", "Gates", "Offer", "by_person", "combine", "denoise", "main_group", "select", "take",
+    "uncertainties", "uncertainty", "uncertainty_map", "view_peaks",
+]  # fmt: skip
 
 Aggregate = Literal["max", "mean", "cluster"]
-Rule = Literal["min_uncertainty", "cross"]
-
-AGREE_CELLS = 3.0
-"""Two peaks closer than this many heatmap cells are the same opinion. Ours (method notes: 1.5 spreads)."""
+Center = Literal["argmax", "dark", "local_mean"]
+Refine = Literal["gaussian", "scaled", "none"]
+Kind = Literal["view_std", "cross_std", "all_std", "coord_std"]
+Rule = Literal["min_uncertainty", "cross", "gated_cross", "confidence", "random"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +43,8 @@ class Offer:
     """One student's denoised opinion of every keypoint.
 
     maps: (B, K, H, W), refined where accepted. aggregated: (B, K, H, W), the same before threshold and refine.
-    xy_map: (B, K, 2) peak in heatmap cells. score: (B, K) peak height. accepted: (B, K) bool.
+    xy_map: (B, K, 2) peak in heatmap cells. score: (B, K) peak height. accepted: (B, K) bool. reason: (B, K) int8, an
+    index into REASONS.
     """
 
     maps: Tensor
@@ -43,6 +52,7 @@ class Offer:
     xy_map: Tensor
     score: Tensor
     accepted: Tensor
+    reason: Tensor
 
 
 def denoise(
@@ -50,33 +60,41 @@ def denoise(
     valid: Tensor,
     *,
     aggregate: Aggregate,
-    threshold: float,
-    refine: bool,
-    center: Literal["argmax", "dark"],
+    threshold: float | Tensor,
+    refine: Refine,
+    center: Center,
     spread: float,
+    gates: Gates = Gates(),  # noqa: B008 - frozen
 ) -> Offer:
-    """Combine a student's votes, reject weak peaks and redraw the others.
+    """Combine a student's votes, reject weak or doubtful peaks and redraw the others.
 
     Args:
         votes: (V, B, K, H, W), in the frame of the crop's heatmap.
         valid: (V, B, 1, H, W) bool, the cells that a view saw.
         aggregate: how votes are combined, see `combine`.
-        threshold: an offer is accepted when its peak is at least this; 0 or less accepts all.
-        refine: draw a Gaussian with peak 1 at the peak instead of keeping the combined map.
-        center: where the peak is: the highest cell, or DARK's fraction of a cell.
+        threshold: an offer is accepted when its peak is at least this, one number or (K,); 0 or less accepts all.
+        refine: draw a Gaussian with peak 1 at the peak ("gaussian"), one as high as the peak ("scaled"), or keep the
+            combined map ("none").
+        center: where the peak is: the highest cell, DARK's fraction of a cell, or the mean of the views' peaks near
+            the highest cell, each weighted by its height.
         spread: Gaussian width in cells.
+        gates: what is asked beside the threshold.
 
     Returns:
         The offer.
     """
     combined = combine(votes, valid, aggregate)
-    xy_map, score = heatmaps.decode(combined, center, spread)
-    accepted = score >= threshold
+    xy_map, score = heatmaps.decode(combined, "dark" if center == "dark" else "argmax", spread)
+    if center == "local_mean":
+        xy_map = mean_of_near(xy_map, *view_peaks(votes, valid))
+    reason = why_not(votes, valid, combined, xy_map, score, threshold=threshold, gates=gates)
     maps = combined
-    if refine:
+    if refine != "none":
         size_hw = (combined.shape[-2], combined.shape[-1])
         maps = heatmaps.encode(xy_map, size_hw, spread)
-    return Offer(maps=maps, aggregated=combined, xy_map=xy_map, score=score, accepted=accepted)
+        if refine == "scaled":
+            maps = maps * score[..., None, None]
+    return Offer(maps, combined, xy_map, score, accepted=reason == 0, reason=reason)
 
 
 def combine(votes: Tensor, valid: Tensor, how: Aggregate) -> Tensor:
@@ -103,39 +121,6 @@ def combine(votes: Tensor, valid: Tensor, how: Aggregate) -> Tensor:
         members = main_group(*view_peaks(votes, valid))
         counted = counted * members[..., None, None]
     return (votes * counted).sum(dim=0) / counted.sum(dim=0).clamp(min=1)
-
-
-def view_peaks(votes: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-    """The peak of every vote.
-
-    Args:
-        votes: (V, B, K, H, W).
-        valid: (V, B, 1, H, W) bool.
-
-    Returns:
-        xy_map: (V, B, K, 2) in cells. score: (V, B, K).
-    """
-    seen = votes.masked_fill(~valid, 0.0)
-    xy_map, score = heatmaps.decode(seen.flatten(0, 1), "argmax")
-    return xy_map.unflatten(0, votes.shape[:2]), score.unflatten(0, votes.shape[:2])
-
-
-def main_group(xy_map: Tensor, score: Tensor) -> Tensor:
-    """Which peaks belong to the strongest opinion.
-
-    Around every peak, the scores of all peaks within AGREE_CELLS are summed; the group around the peak with the
-    largest sum is the main one.
-
-    Args:
-        xy_map: (V, ..., 2) cells.
-        score: (V, ...).
-
-    Returns:
-        (V, ...) bool.
-    """
-    near = (xy_map[:, None] - xy_map[None]).norm(dim=-1) <= AGREE_CELLS
-    support = (near * score[None]).sum(dim=1)
-    return near.gather(0, support.argmax(dim=0)[None, None].expand_as(near[:1]))[0]
 
 
 def uncertainty_map(votes: Tensor, valid: Tensor, *, normalize: bool = False) -> Tensor:
@@ -170,27 +155,95 @@ def uncertainty(votes: Tensor, valid: Tensor, *, normalize: bool = False) -> Ten
     return uncertainty_map(votes, valid, normalize=normalize).amax(dim=(-2, -1))
 
 
-def select(accepted: Tensor, uncertain: Tensor, rule: Rule) -> Tensor:
+def uncertainties(
+    votes: Sequence[tuple[Tensor, Tensor]], kind: Kind, *, normalize: bool = False
+) -> Tensor:
+    """The uncertainty of every student's offers.
+
+    view_std: of the student's own views, `uncertainty`, our first reading of the publication. all_std: of all views of
+    all students. cross_std: of the students' mean maps, so "cross-student" in the other sense. coord_std: root mean
+    squared distance of the student's peaks from their mean, in cells. all_std and cross_std give all students the same.
+
+    Args:
+        votes: for each student its votes (V, B, K, H, W) and valid (V, B, 1, H, W).
+        kind: one of the four.
+        normalize: divide by the peak of the mean vote; not for coord_std.
+
+    Returns:
+        (S, B, K).
+    """
+    if kind == "view_std":
+        return torch.stack([uncertainty(*vote, normalize=normalize) for vote in votes])
+    if kind == "coord_std":
+        return torch.stack([_peak_spread(*vote) for vote in votes])
+    if kind == "cross_std":
+        maps = torch.stack([combine(*vote, "mean") for vote in votes])
+        valid = torch.stack([valid.any(dim=0) for _, valid in votes])
+    else:
+        maps = torch.cat([maps for maps, _ in votes])
+        valid = torch.cat([valid for _, valid in votes])
+    one = uncertainty(maps, valid, normalize=normalize)
+    return one.expand(len(votes), *one.shape)
+
+
+def _peak_spread(votes: Tensor, valid: Tensor) -> Tensor:
+    peaks, _ = view_peaks(votes, valid)
+    return (peaks - peaks.mean(dim=0)).square().sum(dim=-1).mean(dim=0).sqrt()
+
+
+def by_person(uncertain: Tensor, accepted: Tensor) -> Tensor:
+    """Uncertainty (S, B, K) with every keypoint's replaced by the mean over the person's accepted offers."""
+    counted = accepted.to(uncertain.dtype)
+    mean = (uncertain * counted).sum(dim=-1, keepdim=True) / counted.sum(dim=-1, keepdim=True)
+    return mean.nan_to_num(torch.inf).expand_as(uncertain)
+
+
+def select(
+    accepted: Tensor,
+    uncertain: Tensor,
+    rule: Rule,
+    *,
+    score: Tensor | None = None,
+    generator: torch.Generator | None = None,
+) -> Tensor:
     """Choose from the pool whose offer each student learns from.
+
+    min_uncertainty gives all students the least uncertain accepted offer, of equally uncertain ones the one with the
+    higher peak. cross gives each student the other's offer if accepted (its own when there is one student).
+    gated_cross gives it the other's if that is accepted and not more uncertain than its own, else its own if accepted.
+    confidence gives all the accepted offer with the highest peak, random any accepted one.
 
     Args:
         accepted: (S, B, K) bool.
         uncertain: (S, B, K) uncertainty of each offer.
-        rule: "min_uncertainty" gives all students the least uncertain accepted offer; "cross" gives each student the
-            other's offer if accepted (its own when there is one student).
+        rule: one of the five.
+        score: (S, B, K) peak heights; needed by confidence.
+        generator: source of the draws of random.
 
     Returns:
         (S, B, K) int64: index of the offer for each learning student, or -1 for none.
     """
     students = accepted.shape[0]
-    if rule == "min_uncertainty":
-        costs = uncertain.masked_fill(~accepted, torch.inf)
+    if rule in ("min_uncertainty", "confidence", "random"):
+        if rule == "min_uncertainty":
+            costs = uncertain if score is None else uncertain - 1e-6 * score
+        elif rule == "confidence":
+            if score is None:
+                raise ValueError("rule confidence needs scores")
+            costs = -score
+        else:
+            costs = torch.rand(accepted.shape, generator=generator).to(accepted.device)
+        costs = costs.masked_fill(~accepted, torch.inf)
         best = costs.argmin(dim=0).masked_fill(~accepted.any(dim=0), -1)
         return best[None].expand(students, *best.shape)
-    if rule == "cross":
-        other = torch.arange(students - 1, -1, -1, device=accepted.device)
-        index = other.view(-1, 1, 1).expand(accepted.shape)
-        return index.masked_fill(~accepted.gather(0, index), -1)
+    if rule in ("cross", "gated_cross"):
+        own = torch.arange(students, device=accepted.device).view(-1, 1, 1).expand(accepted.shape)
+        other = own.flip(0)
+        taken = accepted.gather(0, other)
+        if rule == "cross":
+            return other.masked_fill(~taken, -1)
+        surer = taken & (~accepted | (uncertain.gather(0, other) <= uncertain))
+        return torch.where(surer, other, own.masked_fill(~accepted, -1))
     raise ValueError(f"unknown rule {rule!r}")
 
 

@@ -351,4 +351,8 @@ def assemble(
         placed_xy=xy_crop[labeled:].to(device) if more else None,
         taught=source.taught.to(device),
         shown=None if shown is None else shown.to(device),
+        index=index[labeled:] if more else None,
+        easy=easy.part(slice(labeled, None)) if more else None,
+        pixels=color.normalize(images[labeled:]) if more and config.views.compose else None,
+        to_easy=matrix[labeled:] if more and config.views.compose else None,
     )

@@ -6,7 +6,6 @@ Four moves: predict the views, denoise, select, compare. `posecons`, `posedual` 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -18,6 +17,9 @@ from posestudio.models.pose_net import PoseNet
 OPEN, PLACED, ABSENT = 0, 1, 2
 """Each keypoint of a person is open (no label), placed by a person, or declared absent by a person."""
 
+MIXED = ("joco", "jccm", "cutout", "affine")
+"""What views.hard mixed does to the hard views of one step, in turn."""
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -26,6 +28,10 @@ class Batch:
     labeled: (L, 3, H, W) crops. labeled_xy: (L, K, 2) crop pixels. labeled_weight: (L, K), 1 where a person placed the
     keypoint and it lies in the crop. unlabeled: (U, 3, H, W) crops or None. state: (U, K) OPEN, PLACED or ABSENT.
     placed_xy: (U, K, 2) crop pixels of the placed ones. taught: (K,) bool, keypoints that some label shows.
+    shown: (S, L + U) bool, whose labels, the labeled people's first, a student may see; None for everyone's.
+    index: (U,) the unlabeled people's indices in the snapshot. easy: the move from the person's crop to the easy one.
+    pixels: (U, 3, Hc, Wc) normalized, what the easy crops were cut from, and to_easy: (U, 2, 3), the matrix that cut
+    them; only with views.compose.
     """
 
     labeled: Tensor
@@ -36,6 +42,10 @@ class Batch:
     placed_xy: Tensor | None
     taught: Tensor
     shown: Tensor | None = None
+    index: Tensor | None = None
+    easy: augment.View | None = None
+    pixels: Tensor | None = None
+    to_easy: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +61,8 @@ class Pool:
     """All students' offers, and who learns from which.
 
     aggregated, maps: (S, B, K, H, W), before and after threshold and refine. xy_map: (S, B, K, 2). score,
-    uncertainty: (S, B, K). accepted: (S, B, K) bool. chosen: (S, B, K) index of the offer each student learns from, -1
-    for none.
+    uncertainty: (S, B, K). accepted: (S, B, K) bool. reason: (S, B, K) int8, an index into pseudo.REASONS. chosen:
+    (S, B, K) index of the offer each student learns from, -1 for none.
     """
 
     aggregated: Tensor
@@ -61,6 +71,7 @@ class Pool:
     score: Tensor
     uncertainty: Tensor
     accepted: Tensor
+    reason: Tensor
     chosen: Tensor
 
 
@@ -68,12 +79,14 @@ class Pool:
 class Method:
     """The objective with everything it needs besides students and a batch.
 
-    flip_index: K channels of a mirrored person. passes: context in which networks run (autocast, say).
+    flip_index: K channels of a mirrored person. passes: context in which networks run (autocast, say). threshold:
+    (K,) of pool.gate calibrated, or None.
     """
 
     config: Config
     flip_index: tuple[int, ...]
     passes: Callable[[], AbstractContextManager]
+    threshold: Tensor | None = None
 
     @property
     def size_hw(self) -> tuple[int, int]:
@@ -105,6 +118,8 @@ def semi_supervised(
     *,
     weight: float,
     generator: torch.Generator,
+    averages: Sequence[PoseNet] = (),
+    choose: Callable[[Pool, Batch], Pool] | None = None,
 ) -> dict[str, Tensor]:
     """Losses of each student on labels and on pseudo-targets.
 
@@ -116,36 +131,53 @@ def semi_supervised(
         method: settings and skeleton.
         weight: weight of the pseudo-target loss at this step.
         generator: source of every draw made here.
+        averages: the students' weight averages, for views.voters averages.
+        choose: changes the pool before targets are made of it; for studies that know the truth.
 
     Returns:
-        Named scalars; "loss" is the one to minimize, "kept" the share of open, taught keypoints with a target.
+        Named scalars; "loss" is the one to minimize, "kept" the share of open, taught keypoints with an accepted offer,
+        "peak" the mean height and "uncertainty" the mean uncertainty of their offers, "distance" the mean distance in
+        cells between the peaks of the two students on the crop as it is.
     """
-    if batch.unlabeled is None or batch.state is None or batch.placed_xy is None:
+    if batch.unlabeled is None or batch.state is None:
         raise ValueError("semi_supervised needs a batch with unlabeled people")
     config = method.config
     named = supervised(students, batch, method)
     views = draw_views(generator, batch.unlabeled, config.views.count, config.data.color)
-    pool = make_pool([predict_views(s, views, method) for s in students], method)
+    voters = averages if config.views.voters == "averages" and averages else students
+    votes = [predict_views(voter, views, method) for voter in voters]
+    pool = make_pool(votes, method, generator)
+    pool = pool if choose is None else choose(pool, batch)
     total = torch.zeros((), device=batch.unlabeled.device)
-    for _ in range(config.views.hard_paths):
+    for path in range(config.views.hard_paths):
         view = draw_hard_affine(generator, batch.unlabeled, method)
         for index, student in enumerate(students):
-            hard = harden(generator, batch, view, pool.xy_map[-1 - index], method)
+            hard = harden(generator, batch, view, pool.xy_map[-1 - index], method, path)
             target, target_weight = hard_target(batch, pool, index, view, method)
             total = total + losses.heatmap_mse(
                 forward(student, hard, method), target, target_weight
             )
-    open_taught = (batch.state == OPEN) & batch.taught
-    kept = ((pool.chosen >= 0) & open_taught).sum() / (open_taught.sum() * len(students)).clamp(
-        min=1
-    )
+    asked = ((batch.state == OPEN) & batch.taught).to(pool.score.dtype)
     return {
         "loss": named["loss"] + weight * total,
         "loss_labeled": named["loss_labeled"],
         "loss_unlabeled": weight * total.detach(),
-        "kept": kept,
-        "uncertainty": pool.uncertainty.mean(),
+        "kept": _mean((pool.chosen >= 0).to(asked.dtype), asked),
+        "uncertainty": _mean(pool.uncertainty, asked),
+        "peak": _mean(pool.score, asked),
+        "distance": _mean(_apart(votes)[None], asked),
     }
+
+
+def _mean(values: Tensor, counted: Tensor) -> Tensor:
+    """Mean of values (S, B, K) where counted (B, K) is 1."""
+    return (values * counted).sum() / (counted.sum() * len(values)).clamp(min=1)
+
+
+def _apart(votes: Sequence[Votes]) -> Tensor:
+    """Distance (B, K) in cells between the first and the last student's peaks in the first view."""
+    ends = [pseudo.view_peaks(vote.maps[:1], vote.valid[:1])[0][0] for vote in votes]
+    return (ends[0] - ends[-1]).norm(dim=-1)
 
 
 def forward(student: PoseNet, crops: Tensor, method: Method) -> Tensor:
@@ -210,31 +242,65 @@ def predict_views(
     return Votes(torch.stack([m for m, _ in undone]), torch.stack([v for _, v in undone]))
 
 
-def make_pool(votes: list[Votes], method: Method) -> Pool:
-    """Denoise each student's votes and select from the offers."""
-    pool, config = method.config.pool, method.config
+def make_pool(
+    votes: Sequence[Votes], method: Method, generator: torch.Generator | None = None
+) -> Pool:
+    """Denoise each student's votes, or all students' together, and select from the offers.
+
+    Args:
+        votes: of each student.
+        method: settings and skeleton.
+        generator: source of the draws of select.rule random.
+    """
+    pool, rule = method.config.pool, method.config.select
+    gates = pseudo.Gates(
+        agree=pool.agree, second=pool.second, swap=pool.swap, edge=pool.edge,
+        partner=method.flip_index,
+    )  # fmt: skip
     with torch.no_grad():
-        offers = [
+        asked = [(vote.maps, vote.valid) for vote in votes]
+        if pool.share:
+            asked = [(torch.cat([m for m, _ in asked]), torch.cat([seen for _, seen in asked]))]
+        least = threshold(asked, method)
+        copies = len(votes) // len(asked)
+        offers = copies * [
             pseudo.denoise(
-                v.maps, v.valid, aggregate=pool.aggregate,
-                threshold=pool.threshold, refine=pool.refine == "gaussian", center=pool.center,
-                spread=config.data.spread,
+                *vote, aggregate=pool.aggregate, threshold=least, refine=pool.refine,
+                center=pool.center, spread=method.config.data.spread, gates=gates,
             )
-            for v in votes
+            for vote in asked
         ]  # fmt: skip
-        unsure = torch.stack(
-            [pseudo.uncertainty(v.maps, v.valid, normalize=config.select.normalize) for v in votes]
-        )
-        accepted = torch.stack([offer.accepted for offer in offers])
+        unsure = pseudo.uncertainties(asked, rule.uncertainty, normalize=rule.normalize)
+        unsure = unsure.repeat(copies, 1, 1)
+        reason = torch.stack([offer.reason for offer in offers])
+        if rule.limit > 0:
+            late = pseudo.REASONS.index("too uncertain")
+            reason = reason.masked_fill((reason == 0) & (unsure > rule.limit), late)
+        accepted, score = reason == 0, torch.stack([offer.score for offer in offers])
+        costs = pseudo.by_person(unsure, accepted) if rule.granularity == "person" else unsure
         return Pool(
             aggregated=torch.stack([offer.aggregated for offer in offers]),
             maps=torch.stack([offer.maps for offer in offers]),
             xy_map=torch.stack([offer.xy_map for offer in offers]),
-            score=torch.stack([offer.score for offer in offers]),
+            score=score,
             uncertainty=unsure,
             accepted=accepted,
-            chosen=pseudo.select(accepted, unsure, config.select.rule),
+            reason=reason,
+            chosen=pseudo.select(accepted, costs, rule.rule, score=score, generator=generator),
         )
+
+
+def threshold(votes: Sequence[tuple[Tensor, Tensor]], method: Method) -> float | Tensor:
+    """The least peak of an accepted offer: one number, or one a keypoint (K,)."""
+    pool = method.config.pool
+    if pool.gate == "fixed":
+        return pool.threshold
+    if pool.gate == "calibrated":
+        if method.threshold is None:
+            raise ValueError("pool.gate calibrated needs thresholds")
+        return method.threshold
+    peaks = [pseudo.combine(*vote, pool.aggregate).amax(dim=(-2, -1)) for vote in votes]
+    return torch.cat(peaks).quantile(pool.quantile, dim=0)
 
 
 def draw_hard_affine(generator: torch.Generator, crops: Tensor, method: Method) -> augment.View:
@@ -247,9 +313,16 @@ def draw_hard_affine(generator: torch.Generator, crops: Tensor, method: Method) 
 
 
 def harden(
-    generator: torch.Generator, batch: Batch, view: augment.View, xy_map: Tensor, method: Method
+    generator: torch.Generator,
+    batch: Batch,
+    view: augment.View,
+    xy_map: Tensor,
+    method: Method,
+    path: int = 0,
 ) -> Tensor:
     """The hard view (U, 3, H, W) of the unlabeled crops.
+
+    What hides parts comes before the move, as in PoseDual; after it when the view is cut from the photograph.
 
     Args:
         generator: source of the draws.
@@ -257,13 +330,20 @@ def harden(
         view: the hard affine, applied after occlusions.
         xy_map: (U, K, 2) where the other student sees the keypoints; occlusions fall there.
         method: settings.
+        path: number of this hard view, for views.hard mixed.
     """
     if batch.unlabeled is None:
         raise ValueError("harden needs a batch with unlabeled people")
     xy_crop = geometry.points_to_crop(xy_map, PoseNet.stride)
     drawable = batch.taught.expand(xy_crop.shape[:2])
-    kind: Literal["affine", "cutout", "randaugment", "joco", "jccm"] = method.config.views.hard
-    crops = batch.unlabeled
+    kind = method.config.views.hard
+    if kind == "mixed":
+        kind = MIXED[path % len(MIXED)]
+    crops, pixels, to_easy = batch.unlabeled, batch.pixels, batch.to_easy
+    if pixels is not None and to_easy is not None:
+        matrix = geometry.compose(view.matrix, to_easy.to(view.matrix))
+        crops = geometry.warp(pixels, matrix.to(crops.dtype), method.size_hw)
+        xy_crop = view.points(xy_crop, method.flip_index).to(crops.dtype)
     if kind == "cutout":
         crops = occlude.joint_cutout(crops, xy_crop, generator, weight=drawable)
     elif kind == "randaugment":
@@ -272,7 +352,7 @@ def harden(
         crops = occlude.joco(crops, xy_crop, generator, weight=drawable)
     elif kind == "jccm":
         crops = occlude.jccm(crops, xy_crop, generator, weight=drawable)
-    return view.images(crops)
+    return view.images(crops) if pixels is None else crops
 
 
 def hard_target(
@@ -281,8 +361,8 @@ def hard_target(
     """What a student must show on the hard view, and how much each keypoint counts.
 
     Placed keypoints are ground truth; open, taught ones take the chosen offer; absent and untaught ones have weight
-    0, as have keypoints without an accepted offer. Refined offers are moved as points and redrawn, so the Gaussian
-    keeps its width; unrefined maps are warped, as PoseDual does.
+    0, as have keypoints without an accepted offer, unless loss.soft gives their combined map a weight. Refined offers
+    are moved as points and redrawn, so the Gaussian keeps its width; unrefined maps are warped, as PoseDual does.
 
     Returns:
         target (U, K, h, w) and weight (U, K).
@@ -300,9 +380,19 @@ def hard_target(
     xy_hard = view.points(xy_crop, method.flip_index)
     target = encode(xy_hard, method)
     seen = geometry.inside(xy_hard, method.size_hw)
-    if method.config.pool.refine == "none":
-        maps = pseudo.take(pool.aggregated, chosen)[student]
-        warped = view.maps(maps, method.flip_index, PoseNet.stride)
-        target = torch.where(placed[..., None, None], target, warped)
-        seen = seen | ~placed
-    return target, ((placed | offered) & seen).to(target.dtype)
+    config = method.config
+    if config.pool.refine == "scaled":
+        height = pseudo.take(pool.score, chosen)[student].masked_fill(placed, 1.0)
+        target = target * height[..., None, None]
+    if config.pool.refine != "none" and config.loss.soft == 0:
+        return target, ((placed | offered) & seen).to(target.dtype)
+    # where nothing was accepted, the other student's combined map, as in PoseDual
+    index = torch.where(chosen < 0, len(chosen) - 1 - student, chosen)
+    maps = pseudo.take(pool.aggregated, index)[student]
+    warped = view.maps(maps, method.flip_index, PoseNet.stride)
+    raw = ~placed if config.pool.refine == "none" else ~placed & ~offered
+    target = torch.where(raw[..., None, None], warped, target)
+    seen = seen | raw
+    unsure = (batch.state == OPEN) & batch.taught & ~offered
+    weight = ((placed | offered) & seen).to(target.dtype)
+    return target, weight + config.loss.soft * unsure

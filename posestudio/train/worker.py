@@ -234,11 +234,14 @@ def make_objective(session: Session) -> loop.Objective:
     def minimized(students: Any, batch: objective.Batch, step: int) -> dict[str, torch.Tensor]:
         if config.loss.unlabeled == 0 or batch.unlabeled is None:
             return objective.supervised(students, batch, method)
-        weight = config.loss.unlabeled * min(1.0, step / max(1, config.loss.ramp))
+        risen = min(1.0, max(0, step - config.loss.delay) / max(1, config.loss.ramp))
+        if risen == 0:
+            return objective.supervised(students, batch, method)
         generator = data.step_generator(config.train.seed, step, 3 + session.share[0])
         return objective.semi_supervised(
-            students, batch, method, weight=weight, generator=generator
-        )
+            students, batch, method, weight=config.loss.unlabeled * risen, generator=generator,
+            averages=session.learner.averages,
+        )  # fmt: skip
 
     return minimized
 

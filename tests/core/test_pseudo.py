@@ -45,7 +45,7 @@ def offer(
     votes: torch.Tensor, threshold: float = 0.3, aggregate: pseudo.Aggregate = "max"
 ) -> pseudo.Offer:
     return pseudo.denoise(
-        votes, all_valid(votes), aggregate=aggregate, threshold=threshold, refine=True,
+        votes, all_valid(votes), aggregate=aggregate, threshold=threshold, refine="gaussian",
         center="argmax", spread=SPREAD,
     )  # fmt: skip
 

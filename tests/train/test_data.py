@@ -225,7 +225,8 @@ def test_lspet_in_coco_form_has_untaught_faces_and_the_weights_of_design_9(share
     pool = objective.Pool(
         aggregated=torch.zeros(2, 40, 17, 32, 24), maps=torch.zeros(2, 40, 17, 32, 24),
         xy_map=torch.full((2, 40, 17, 2), 12.0), score=torch.ones(2, 40, 17),
-        uncertainty=torch.zeros(2, 40, 17), accepted=chosen == 0, chosen=chosen,
+        uncertainty=torch.zeros(2, 40, 17), accepted=chosen == 0,
+        reason=torch.zeros(2, 40, 17, dtype=torch.int8), chosen=chosen,
     )  # fmt: skip
     method = objective.Method(config.make("paper", "small"), COCO17.flip_index, torch.no_grad)
     _, weight = objective.hard_target(batch, pool, 0, objective.augment.View.identity(40), method)

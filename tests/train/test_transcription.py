@@ -233,7 +233,8 @@ def test_weights_of_open_placed_absent_and_untaught_keypoints():
     pool = objective.Pool(
         aggregated=torch.rand(2, 1, K, 32, 24), maps=torch.rand(2, 1, K, 32, 24),
         xy_map=torch.full((2, 1, K, 2), 10.0), score=torch.ones(shape), uncertainty=torch.zeros(shape),
-        accepted=torch.ones(shape, dtype=torch.bool), chosen=chosen,
+        accepted=torch.ones(shape, dtype=torch.bool),
+        reason=torch.zeros(shape, dtype=torch.int8), chosen=chosen,
     )  # fmt: skip
     still = objective.augment.View.identity(1)
     target, weight = objective.hard_target(given, pool, 0, still, settings)
@@ -253,7 +254,8 @@ def test_a_keypoint_that_leaves_the_hard_view_has_weight_zero():
     pool = objective.Pool(
         aggregated=torch.rand(2, 1, K, 32, 24), maps=torch.rand(2, 1, K, 32, 24), xy_map=xy_map,
         score=torch.ones(2, 1, K), uncertainty=torch.zeros(2, 1, K),
-        accepted=torch.ones(2, 1, K, dtype=torch.bool), chosen=chosen,
+        accepted=torch.ones(2, 1, K, dtype=torch.bool),
+        reason=torch.zeros(2, 1, K, dtype=torch.int8), chosen=chosen,
     )  # fmt: skip
     matrix = torch.tensor([[[1.0, 0.0, -20.0], [0.0, 1.0, 0.0]]], dtype=torch.float64)
     moved = objective.augment.View(matrix, torch.zeros(1, dtype=torch.bool), swaps=False)

@@ -73,6 +73,7 @@ def offers(
     predictor: "Predictor",
     snapshot: Snapshot,
     *,
+    heard: Callable[[np.ndarray, "list[objective.Votes]"], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Offers:
     """Draw seeded views of everyone who could take pseudo-targets and make the pool, as a training step does.
@@ -83,6 +84,7 @@ def offers(
         folder: the run, for its method's settings.
         predictor: its students.
         snapshot: people and labels.
+        heard: called with some people's indices and each student's votes about them.
         progress: called with people done and people in all.
     """
     from posestudio.train import data, objective, session, validate  # lazy: torch
@@ -105,6 +107,8 @@ def offers(
             objective.predict_views(net.eval(), views, method)
             for net in predictor.students.values()
         ]
+        if heard is not None:
+            heard(index, votes)
         parts.append(_offers_of(objective.make_pool(votes, method), people.box_xywh[index], method))
         if progress is not None:
             progress(at + len(index), len(asked))

@@ -1,17 +1,22 @@
 """What to correct next: which person first, which of its keypoints, and why. Arrays in, a ranked list out; no store."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from posestudio.core import calibrate
+from posestudio.studio.evidence import Judge
 
 TOLERANCE = 0.15
 """A predicted keypoint is wrong when it is farther than this share of the box's height from the label. Ours."""
 
 MIN_FOLD_KEYPOINTS = 20
-"""Fold keypoints below which no error probability is given. Ours."""
+"""Calibrating keypoints below which no error probability is given. Ours."""
+
+MIN_FITTED = 150
+"""Calibrating keypoints from which the measures get weights of their own. Ours: about 13 people of 12 keypoints."""
 
 MIN_LABELED = 30
 """Labeled people below which the students' doubts say little and variety decides. Ours (method notes: under about
@@ -48,29 +53,97 @@ class Doubt:
 
 
 def doubt(
-    beliefs: Beliefs, box_xywh: np.ndarray, xy_label: np.ndarray, *, calibrating: np.ndarray
+    beliefs: Beliefs,
+    box_xywh: np.ndarray,
+    xy_label: np.ndarray,
+    *,
+    calibrating: np.ndarray,
+    judges: Sequence[Judge] = (),
 ) -> Doubt:
     """Score every predicted keypoint, and say how likely it is wrong.
 
-    The score is the mean of the ranks of what is known: distance between the students over the box's height,
-    1 - confidence, uncertainty of the pool. The probability is that score's isotonic fit to errors beyond TOLERANCE
-    on the calibrating keypoints.
+    With judges, what they measured decides, see `chances`; the score is the probability where there is one. Without,
+    or for people whom they do not know, the score is the mean of the ranks of what the predictions show: distance
+    between the students over the box's height, 1 - confidence, uncertainty of the pool; the probability is its
+    isotonic fit to errors beyond TOLERANCE on the calibrating keypoints.
 
     Args:
         beliefs: of N people.
         box_xywh: (N, 4) pixels.
         xy_label: (N, K, 2) pixels, NaN where there is no label.
         calibrating: (N, K) bool, labeled keypoints that no training has seen.
+        judges: of the same people, both students together first.
 
     Returns:
         NaN where there is no prediction. The probability is None with too few calibrating keypoints.
 
     Source: the average of ranks and the isotonic fit are ours, from what ensembles are known to be good for.
     """
+    plain = _of_predictions(beliefs, box_xywh, xy_label, calibrating)
+    if not judges:
+        return plain
+    found = chances(judges, box_xywh, xy_label)[judges[0].name]
+    if found.probability is None:
+        score = np.where(np.isfinite(found.score), found.score, plain.score)
+        return Doubt(np.where(np.isfinite(beliefs.score), score, np.nan), None)
+    rest = plain.score if plain.probability is None else plain.probability
+    chance = np.where(np.isfinite(found.probability), found.probability, rest)
+    chance = np.where(np.isfinite(beliefs.score), chance, np.nan)
+    return Doubt(chance, chance)
+
+
+def chances(
+    judges: Sequence[Judge], box_xywh: np.ndarray, xy_label: np.ndarray
+) -> dict[str, Doubt]:
+    """How doubtful each judge's own prediction of each keypoint is.
+
+    What a judge measured is graded among its open keypoints. The calibrating keypoints are the labels that it has not
+    seen; those that one student left out are judged by that student alone, and as grades are ranks, what they teach
+    holds for both together too. From MIN_FITTED of them on, a model is fitted (`calibrate.fit_errors`); from
+    MIN_FOLD_KEYPOINTS on, an isotonic curve over the mean grade; below there is no probability.
+
+    Args:
+        judges: of N people, both students together first.
+        box_xywh: (N, 4) pixels.
+        xy_label: (N, K, 2) pixels, NaN where there is no label.
+
+    Returns:
+        By the judge's name; NaN where a judge knows nothing. The score is the rank of the mean grade.
+    """
+    height = np.maximum(box_xywh[:, 3:4], 1.0)
+    labeled = np.asarray(np.isfinite(xy_label).all(axis=-1))
+    grades = {judge.name: calibrate.graded(judge.measures, ~labeled) for judge in judges}
+    rows = []
+    spoken = np.zeros(labeled.shape, bool)
+    for judge in judges:
+        usable = judge.unseen & labeled & ~spoken & np.isfinite(grades[judge.name]).all(axis=-1)
+        spoken |= judge.unseen
+        error = np.linalg.norm(judge.xy_image - xy_label, axis=-1) / height
+        person, keypoint = np.nonzero(usable)
+        rows.append((grades[judge.name][usable], keypoint, error[usable] > TOLERANCE, person))
+    known, keypoint, wrong, person = (np.concatenate(column) for column in zip(*rows, strict=True))
+    mean = {name: grade.mean(axis=-1) for name, grade in grades.items()}
+    score = {name: calibrate.ranks(value, value[~labeled]) for name, value in mean.items()}
+    if len(wrong) >= MIN_FITTED:
+        model = calibrate.fit_errors(known, keypoint, wrong, person, labeled.shape[1])
+        return {name: Doubt(score[name], model(grade)) for name, grade in grades.items()}
+    if len(wrong) < MIN_FOLD_KEYPOINTS:
+        return {name: Doubt(value, None) for name, value in score.items()}
+    curve = calibrate.fit(known.mean(axis=-1), wrong)
+    return {
+        name: Doubt(score[name], np.where(np.isfinite(value), curve(value), np.nan))
+        for name, value in mean.items()
+    }
+
+
+def _of_predictions(
+    beliefs: Beliefs, box_xywh: np.ndarray, xy_label: np.ndarray, calibrating: np.ndarray
+) -> Doubt:
+    """Doubts from stored predictions alone, as `doubt` says."""
     height = np.maximum(box_xywh[:, 3:4], 1.0)
     known = np.isfinite(beliefs.score)
     measures = [beliefs.distance / height, 1 - beliefs.score, beliefs.uncertainty]
-    ranks = [_ranks(np.where(known, measure, np.nan)) for measure in measures]
+    ranks = [calibrate.ranks(np.where(known, measure, np.nan)) for measure in measures]
     usable = np.stack([rank for rank in ranks if np.isfinite(rank).any()] or [ranks[1]])
     counted = np.isfinite(usable).sum(axis=0)
     score = np.where(counted > 0, np.nansum(usable, axis=0) / np.maximum(counted, 1), np.nan)
@@ -80,17 +153,6 @@ def doubt(
     error = np.linalg.norm(beliefs.xy_image - xy_label, axis=-1) / height
     curve = calibrate.fit(score[fold], error[fold] > TOLERANCE)
     return Doubt(score, np.where(np.isfinite(score), curve(np.nan_to_num(score)), np.nan))
-
-
-def _ranks(values: np.ndarray) -> np.ndarray:
-    """Share of the finite values that are smaller, ties in the middle; NaN stays."""
-    known = np.isfinite(values)
-    found = np.full(values.shape, np.nan)
-    if known.any():
-        levels, place, counts = np.unique(values[known], return_inverse=True, return_counts=True)
-        middle = (np.cumsum(counts) - counts / 2) / counts.sum()
-        found[known] = middle[place.reshape(-1)] if len(levels) > 1 else 0.5
-    return found
 
 
 def by_doubt(doubts: Doubt, open_: np.ndarray, *, limit: int) -> list[tuple[int, float]]:

@@ -10,7 +10,7 @@ from posestudio.errors import NotFound
 from posestudio.store import freeze, labels, people, predictions
 from posestudio.store.database import Store
 from posestudio.store.snapshots import OPEN, PLACED, Snapshot
-from posestudio.studio import beliefs, queue, verbs_data, verbs_runs
+from posestudio.studio import beliefs, evidence, queue, verbs_data, verbs_runs
 
 Record = dict[str, Any]
 SHUFFLE_SEED = 0
@@ -234,12 +234,11 @@ def _doubt_queue(
             "calibrated": False,
             "items": items,
         }
+    fresh = evidence.unseen(store.project, str(run_id), people_)
     doubts = queue.doubt(
-        known,
-        people_.box_xywh,
-        people_.xy_image,
-        calibrating=verbs_runs.unseen(store, run_id, snapshot),
-    )
+        known, people_.box_xywh, people_.xy_image, calibrating=np.asarray(fresh.all(axis=0)),
+        judges=evidence.read(store.project / "runs" / str(run_id), people_, fresh),
+    )  # fmt: skip
     items = []
     for i, s in queue.by_doubt(doubts, asked, limit=limit):
         points = queue.keypoints(

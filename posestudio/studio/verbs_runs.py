@@ -16,7 +16,6 @@ from posestudio.errors import InputError, NotFound, TrainingError
 from posestudio.store import freeze, predictions, runs
 from posestudio.store import snapshots as frozen
 from posestudio.store.database import Store
-from posestudio.store.snapshots import Snapshot
 from posestudio.train.run_folder import RunFolder
 
 Record = dict[str, Any]
@@ -305,17 +304,6 @@ def newest_predicting(store: Store) -> str | None:
         if row["run_id"] in ran:
             return row["run_id"]
     return there[0]["model"] if there else None
-
-
-def unseen(store: Store, run_id: str | None, snapshot: Snapshot) -> np.ndarray:
-    """(N, K): placed keypoints of the stored fold that the run did not train on."""
-    people = snapshot.people
-    placed = (people.state == frozen.PLACED) & people.fold[:, None] & snapshot.taught
-    try:
-        held = RunFolder(store.project / "runs" / str(run_id)).config().data.hold_fold
-    except NotFound:  # an imported model: nobody here knows what it trained on
-        held = False
-    return placed & held
 
 
 def _with_folder(store: Store, row: Record) -> Record:

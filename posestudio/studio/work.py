@@ -16,7 +16,7 @@ from posestudio.core import metrics
 from posestudio.errors import InputError, NotFound, TrainingError
 from posestudio.store.snapshots import OPEN, PLACED, People, Snapshot
 from posestudio.store.snapshots import read as read_snapshot
-from posestudio.studio import beliefs, ledger, queue, settings
+from posestudio.studio import beliefs, evidence, ledger, queue, settings
 from posestudio.studio.json_form import plain, write_json
 from posestudio.train.run_folder import RunFolder
 
@@ -333,16 +333,20 @@ def pool(
     run_id, predictor = choose(studio, run)
     snapshot, folder = now(studio), RunFolder(studio.run_folder(run_id))
     people, found = predict_all(studio, run_id, snapshot, progress=progress)
-    offers = ledger.offers(folder, predictor, snapshot, progress=_named("pooling", progress))
+    heard, told = evidence.Hearing.of(folder, snapshot), _named("pooling", progress)
+    offers = ledger.offers(folder, predictor, snapshot, heard=heard, progress=told)
     path = ledger.write_offers(folder.path, offers)
+    heard.write(folder.path)
     uncertainty = np.full(people.state.shape, np.nan)
     uncertainty[np.searchsorted(people.instance_id, offers.instance_id)] = (
         ledger.keypoint_uncertainty(offers)
     )
     known = beliefs.from_students(found, uncertainty)
-    held = folder.config().data.hold_fold
-    unseen = (people.state == PLACED) & people.fold[:, None] & snapshot.taught & held
-    doubts = queue.doubt(known, people.box_xywh, people.xy_image, calibrating=unseen)
+    fresh = evidence.unseen(studio.project, run_id, people)
+    doubts = queue.doubt(
+        known, people.box_xywh, people.xy_image, calibrating=np.asarray(fresh.all(axis=0)),
+        judges=evidence.read(folder.path, people, fresh),
+    )  # fmt: skip
     asked = (
         (people.state == OPEN)
         & snapshot.taught

@@ -1,8 +1,10 @@
 """The order of the queue and its words, on hand-made people."""
 
 import numpy as np
+import pytest
 
-from posestudio.studio import queue
+from posestudio.core import calibrate, trust
+from posestudio.studio import evidence, queue
 
 
 def beliefs(count=40, kinds=4, seed=0):
@@ -99,3 +101,90 @@ def test_describe_has_no_nan():
     known = beliefs()
     known.xy_image[3] = np.nan
     assert np.isfinite(queue.describe(known, BOX)).all()
+
+
+def judges_of(count=120, kinds=4, seed=0, labeled=60, unseen=(20, 20)):
+    """Both students and each alone about people whose true doubt is known; labels of the first `labeled`.
+
+    a left out the first unseen[0] people, b the next unseen[1]; the students repeat labels that they have seen.
+    """
+    draw = np.random.default_rng(seed)
+    truth = draw.uniform(20, 80, (count, kinds, 2))
+    hard = draw.normal(size=(count, kinds))
+    label = np.where(np.arange(count)[:, None, None] < labeled, truth, np.nan)
+    fresh = np.zeros((2, count, kinds), bool)
+    fresh[0, : unseen[0]], fresh[1, unseen[0] : sum(unseen)] = True, True
+    found, wrong = [], {}
+    for name, who in (("both", [0, 1]), ("a", [0]), ("b", [1])):
+        chance = 1 / (1 + np.exp(-2 * hard))
+        new = fresh[who].all(axis=0) | ~np.isfinite(label[..., 0])
+        wrong[name] = (draw.uniform(size=hard.shape) < chance) & new
+        seen = truth + np.where(wrong[name], 40.0, 1.0)[..., None]
+        measures = np.stack(
+            [hard, hard + draw.normal(size=hard.shape), draw.normal(size=hard.shape)], -1
+        )
+        measures = np.where(
+            new[..., None], 3 * measures + 1, -9.0
+        )  # no doubt about what was learned
+        found.append(evidence.Judge(name, seen, measures, fresh[who].all(axis=0)))
+    return found, label, wrong["both"]
+
+
+def of(judges):
+    count, kinds = judges[0].unseen.shape
+    nan = np.full((count, kinds), np.nan)
+    return queue.Beliefs(
+        judges[0].xy_image, np.full((count, kinds), 0.5), nan, nan, np.zeros(count, bool)
+    )
+
+
+def test_people_whom_one_student_left_out_calibrate_both():
+    judges, label, wrong = judges_of(count=400)
+    box = np.tile([0.0, 0.0, 50.0, 100.0], (400, 1))
+    none = np.zeros((400, 4), bool)
+    found = queue.doubt(of(judges), box, label, calibrating=none, judges=judges)
+    assert found.probability is not None and (found.score == found.probability).all()
+    new = np.arange(400) >= 60
+    assert trust.auroc(found.probability[new].ravel(), wrong[new].ravel()) > 0.76
+    assert trust.ece(found.probability[new].ravel(), wrong[new].ravel(), 10) < 0.08
+    worst = queue.by_doubt(found, np.isnan(label[..., 0]), limit=400)
+    assert min(index for index, _ in worst) == 60
+
+
+def test_labels_that_a_student_has_seen_never_calibrate():
+    judges, label, _ = judges_of(count=400)
+    box = np.tile([0.0, 0.0, 50.0, 100.0], (400, 1))
+    first = queue.chances(judges, box, label)["both"].probability
+    label[40:60] += 1000  # seen by both: must not be looked at
+    second = queue.chances(judges, box, label)["both"].probability
+    np.testing.assert_array_equal(first, second)
+    label[:20] += 1000  # left out by a
+    assert np.nanmean(queue.chances(judges, box, label)["both"].probability) > np.nanmean(first)
+
+
+def test_few_unseen_labels_give_the_rank_of_the_mean_grade():
+    box = np.tile([0.0, 0.0, 50.0, 100.0], (120, 1))
+    none = np.zeros((120, 4), bool)
+    judges, label, _ = judges_of(unseen=(1, 1))  # 8 keypoints
+    found = queue.doubt(of(judges), box, label, calibrating=none, judges=judges)
+    assert found.probability is None
+    open_ = np.isnan(label[..., 0])
+    mean = calibrate.graded(judges[0].measures, open_).mean(axis=-1)
+    assert trust.spearman(found.score[open_], mean[open_]) == pytest.approx(1)
+    judges, label, _ = judges_of(unseen=(5, 5))  # 40
+    found = queue.doubt(of(judges), box, label, calibrating=none, judges=judges)
+    assert found.probability is not None
+    score = queue.chances(judges, box, label)["both"].score
+    order = np.argsort(score[open_])
+    assert (np.diff(found.probability[open_][order]) >= 0).all()
+
+
+def test_people_whom_the_judges_do_not_know_keep_the_doubt_of_their_predictions():
+    judges, label, _ = judges_of(count=200)
+    box = np.tile([0.0, 0.0, 50.0, 100.0], (200, 1))
+    judges[0].measures[150] = np.nan
+    known = of(judges)
+    known.score[150] = [0.9, 0.2, 0.5, np.nan]
+    found = queue.doubt(known, box, label, calibrating=np.zeros((200, 4), bool), judges=judges)
+    assert found.probability[150, 1] > found.probability[150, 0]
+    assert np.isnan(found.probability[150, 3]) and np.isfinite(found.probability[151]).all()

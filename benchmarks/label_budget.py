@@ -2,6 +2,7 @@
 
     python benchmarks/label_budget.py run --data ../shared/data/lspet --weights FILE [--arms A,B] [--jobs 2]
     python benchmarks/label_budget.py cell --data ... --weights ... --arm posedual --budget 100 --seed 0
+    python benchmarks/label_budget.py table [--dataset lspet]
     python benchmarks/label_budget.py cost --data ... --weights ... [--arms A,B]
 
 `run` computes all cells that results do not have yet, each in a child process; ended by Ctrl-C or killed, it goes on
@@ -23,7 +24,6 @@ from benchmarks.budget import study  # noqa: E402
 from posestudio.errors import PoseStudioError  # noqa: E402
 
 ARMS = "supervised,posedual,paper,best"
-DATASETS = ("lspet",)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -35,18 +35,21 @@ def parser() -> argparse.ArgumentParser:
     run = verbs.add_parser("run", help="compute every cell that results lack")
     cell = verbs.add_parser("cell", help="compute one cell, and its start when that is not there")
     cost = verbs.add_parser("cost", help="measure what a step of each arm costs")
+    table = verbs.add_parser("table", help="write tables and curves of what is finished")
     for verb in (run, cell, cost):
         verb.add_argument("--data", required=True, help="the dataset's folder")
-        verb.add_argument("--weights", help="ImageNet weights; downloaded if not given")
+        verb.add_argument("--weights", required=True, help="ImageNet weights of the backbone")
         verb.add_argument("--work", default="data/benchmarks", help="folder for runs and crops")
+    for verb in (run, cell, cost, table):
         verb.add_argument("--dataset", default="lspet")
         verb.add_argument("--setting", default="quick", choices=list(study.SETTINGS))
         verb.add_argument(
             "--set", action="append", default=[], metavar="KEY=VALUE",
             help="a setting of every run, starts too; settings of one arm stand after a colon in --arms",
         )  # fmt: skip
-    for verb in (run, cell):
+    for verb in (run, cell, table):
         verb.add_argument("--results", default=str(PROJECT / "benchmarks" / "results"))
+    for verb in (run, cell):
         verb.add_argument("--times", type=int, default=1, help="times the usual steps")
     for verb in (run, cost):
         verb.add_argument("--arms", default=ARMS)
@@ -60,6 +63,7 @@ def parser() -> argparse.ArgumentParser:
     cell.add_argument("--parent", type=int, help=argparse.SUPPRESS)
     cost.add_argument("--budget", type=int, default=100)
     cost.add_argument("--repeats", type=int, default=15)
+    table.add_argument("--draws", type=int, default=2000, help="of each interval")
     return made
 
 
@@ -124,16 +128,15 @@ def cell(asked: argparse.Namespace) -> int:
     from benchmarks.budget.cell import run_cell
 
     place = make_place(asked, stopper(asked.parent))
-    one = study.Cell(
-        asked.dataset,
-        asked.setting,
-        asked.arm,
-        asked.budget,
-        asked.seed,
-        asked.times,
-        study.pairs(asked.set),
+    return 0 if run_cell(cell_of(asked), place) else 3
+
+
+def cell_of(asked: argparse.Namespace) -> study.Cell:
+    """The cell that the arguments of `cell` name."""
+    changes = study.pairs(asked.set)
+    return study.Cell(
+        asked.dataset, asked.setting, asked.arm, asked.budget, asked.seed, asked.times, changes
     )
-    return 0 if run_cell(one, place) else 3
 
 
 def cost(asked: argparse.Namespace) -> int:
@@ -150,12 +153,30 @@ def cost(asked: argparse.Namespace) -> int:
     return 0
 
 
+def table(asked: argparse.Namespace) -> int:
+    """Write label_budget.md and the curves into the results, and print the tables."""
+    from benchmarks.budget import curves
+    from benchmarks.budget import table as tables
+
+    results = Path(asked.results)
+    found = tables.load(results, asked.dataset, asked.setting, study.pairs(asked.set))
+    if not found.lines:
+        print(f"No cell of {asked.dataset}, setting {asked.setting}, is finished.", file=sys.stderr)
+        return 1
+    page = tables.report(found, asked.draws, curves.write(found, results))
+    usual = (asked.dataset, asked.setting, asked.set) == ("lspet", "quick", [])
+    name = "" if usual else "_".join(["", asked.dataset, asked.setting, *asked.set])
+    (results / f"label_budget{name}.md").write_text(page, "utf-8")
+    print(page, end="")
+    return 0
+
+
 def main() -> int:
     """Do what the command line says; a mistake is one line on stderr."""
     asked = parser().parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     try:
-        return {"run": run, "cell": cell, "cost": cost}[asked.verb](asked)
+        return {"run": run, "cell": cell, "cost": cost, "table": table}[asked.verb](asked)
     except PoseStudioError as error:
         print(error, file=sys.stderr)
         return 1

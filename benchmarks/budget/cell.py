@@ -188,7 +188,10 @@ def run_cell(cell: Cell, place: Place) -> bool:
         if not trained(place.run(cell)) and not train(cell, place):
             return False
         if not known:
-            append(judge(cell, place), place)
+            record = judge(cell, place)
+            if record is None:
+                return False
+            append(record, place)
         place.run(cell).state_path.unlink(missing_ok=True)
         return True
 
@@ -212,8 +215,9 @@ def train(cell: Cell, place: Place) -> bool:
         people = place.dataset.learnable
         data.crop_cache(people, place.dataset.project, size_hw, padding)
         dev = scores.open_crops(place.dataset, "dev", size_hw, padding)
-    every = study.SETTINGS[cell.setting].every
-    watch = Watch(folder, dev, every, lambda line: place.tell(f"{cell.name}: {line}"))
+    watch = Watch(
+        folder, dev, config.train.save_every, lambda line: place.tell(f"{cell.name}: {line}")
+    )
     worker.run(folder.path, stop=place.stop, on_event=watch)
     return trained(folder)
 
@@ -249,8 +253,12 @@ def prepare(cell: Cell, place: Place) -> RunFolder:
     return folder
 
 
-def judge(cell: Cell, place: Place) -> dict[str, Any]:
-    """Predict the people who judge, keep the rows, and make the cell's line of results from them."""
+def judge(cell: Cell, place: Place) -> dict[str, Any] | None:
+    """Predict the people who judge, keep the rows, and make the cell's line of results from them.
+
+    Returns:
+        The line; None if asked to stop before.
+    """
     folder, dataset = place.run(cell), place.dataset
     predictor = Predictor.load(folder.path)
     found: dict[tuple[str, str], scores.Rows] = {}
@@ -259,6 +267,8 @@ def judge(cell: Cell, place: Place) -> dict[str, Any]:
             spec = predictor.spec
             crops = scores.open_crops(dataset, split, spec.size_hw, spec.padding, jitter=jitter)
             for flip in (False,) if jitter else (False, True):
+                if place.stop():
+                    return None
                 asked = ("a",) if jitter else STUDENTS
                 for name, one in scores.predict(predictor, crops, asked, flip=flip).items():
                     variant = name + "_flip" * flip + "_jitter" * jitter

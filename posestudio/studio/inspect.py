@@ -123,13 +123,34 @@ def view_names(count: int) -> list[str]:
     return [names[i] if i < 4 else f"{names[2 + i % 2]} {i // 2}" for i in range(count)]
 
 
-def reason(accepted: bool, score: float, agreeing: int, views: int, config: Config) -> str:
-    """Why an offer was accepted or rejected, in words."""
-    if not accepted:
-        return f"rejected: its peak {score:.2f} is below the threshold {config.pool.threshold:g}"
-    if config.pool.threshold <= 0:
-        return f"accepted: this method keeps every offer (peak {score:.2f})"
-    return f"accepted: its peak {score:.2f} passes {config.pool.threshold:g}; {agreeing} of {views} views agree"
+def reason(code: str, score: float, agreeing: int, views: int, config: Config, least: float) -> str:
+    """Why an offer was accepted or rejected, in words.
+
+    Args:
+        code: one of pseudo.REASONS.
+        score: height of its peak.
+        agreeing: views that agree with the main opinion.
+        views: views that voted.
+        config: settings of the run.
+        least: threshold of this keypoint.
+    """
+    agreed = f"{agreeing} of {views} views agree"
+    if code == "accepted":
+        if least <= 0:
+            return f"accepted: this method keeps every offer (peak {score:.2f})"
+        return f"accepted: its peak {score:.2f} passes {least:.2g}; {agreed}"
+    pool = config.pool
+    return (
+        "rejected: "
+        + {
+            "below threshold": f"its peak {score:.2f} is below the threshold {least:.2g}",
+            "views disagree": f"{agreed}, and {pool.agree:.0%} must",
+            "two peaks": f"a second peak reaches {pool.second:.0%} of the first or more",
+            "swap suspect": "the mirrored keypoint claims the same place",
+            "at the edge": f"its peak lies within {pool.edge:g} cells of the border, perhaps outside",
+            "too uncertain": f"its uncertainty is above {config.select.limit:g}",
+        }[code]
+    )
 
 
 def _steps(
@@ -149,6 +170,7 @@ def _steps(
         agrees.append(pseudo.main_group(xy_map, score)[:, 0])
     agreeing = torch.stack(agrees).sum(dim=1)
     students, keypoints = pool.score.shape[0], pool.score.shape[2]
+    least = torch.as_tensor(pool.threshold).expand(keypoints)
     normalize = method.config.select.normalize
     deviation = [pseudo.uncertainty_map(v.maps, v.valid, normalize=normalize)[0] for v in votes]
     targets = pseudo.take(pool.maps, pool.chosen)[:, 0]
@@ -165,8 +187,8 @@ def _steps(
         "reasons": [
             [
                 reason(
-                    bool(pool.accepted[s, 0, k]), float(pool.score[s, 0, k]), int(agreeing[s, k]),
-                    len(votes[s].maps), method.config,
+                    pseudo.REASONS[int(pool.reason[s, 0, k])], float(pool.score[s, 0, k]),
+                    int(agreeing[s, k]), len(votes[s].maps), method.config, float(least[k]),
                 )
                 for k in range(keypoints)
             ]

@@ -1,5 +1,6 @@
 """What one cell of the label budget study is: its settings, how long it trains, its name and its command."""
 
+import hashlib
 import math
 import re
 import shlex
@@ -16,6 +17,9 @@ CEILING = "all"
 """Supervised with every label outside dev and tests: the upper end of "share of the gap"."""
 PRESET_OF = {START: "supervised", CEILING: "supervised"}
 """Presets of arms that are not called by their preset."""
+
+LONGEST = 120
+"""Characters of a cell's name."""
 
 COSTS: dict[str, float] = {"supervised": 0.45, "all": 0.45, "posedual": 1.0, "paper": 1.9}
 """CPU time of a step over that of a posedual step, for equal core-minutes. First values; `label_budget.py cost` on a
@@ -96,11 +100,14 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """The cell's run folder and file."""
+        """The cell's run folder and file; a long name is cut and told apart by a digest."""
         parts = [self.dataset, self.setting, self.arm, str(self.budget), f"s{self.seed}"]
         parts += [f"x{self.times}"] if self.times > 1 else []
         parts += [f"{key}={value}" for key, value in sorted(self.changes.items())]
-        return re.sub(r"[^A-Za-z0-9_.=+-]", "+", "-".join(parts))
+        name = re.sub(r"[^A-Za-z0-9_.=+-]", "+", "-".join(parts))
+        if len(name) <= LONGEST:
+            return name
+        return f"{name[: LONGEST - 13]}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
 
     @property
     def start(self) -> "Cell":

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks.budget import cell as cells
-from benchmarks.budget import scores
+from benchmarks.budget import costs, scores
 from benchmarks.budget.cell import CURVE, Place, lines_of, run_cell
 from benchmarks.datasets import Dataset
 from posestudio.errors import TrainingError
@@ -201,6 +201,16 @@ def test_other_settings_do_not_go_on_with_an_old_run(place: Place, tmp_path: Pat
     config.write_text(json.dumps({**json.loads(config.read_text()), "train.lr": 0.5}))
     with pytest.raises(TrainingError, match=r"train.lr was 0.5, is 0.001"):
         run_cell(one, beside(place, tmp_path))
+
+
+def test_costs_are_printed_as_they_are_written_down(place: Place, tmp_path: Path):
+    arms = ("posedual", "supervised", "paper:views.count=2")
+    made = costs.measure([crosses.cell(arm) for arm in arms], beside(place, tmp_path), repeats=2)
+    assert set(made) == set(arms) and all(seconds > 0 for seconds in made.values())
+    printed: dict[str, dict[str, float]] = {}
+    exec(costs.table(made), printed)
+    assert printed["COSTS"]["posedual"] == 1
+    assert printed["COSTS"]["supervised"] == round(made["supervised"] / made["posedual"], 2)
 
 
 def test_a_torn_line_of_results_costs_one_cell_only(place: Place, tmp_path: Path):

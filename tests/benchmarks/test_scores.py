@@ -83,11 +83,10 @@ def test_rows_on_disk_give_the_same_numbers(tmp_path: Path):
 def test_rows_of_many_cells_stay_small(tmp_path: Path):
     """A cell keeps 7 variants of 2,500 people."""
     rng = np.random.default_rng(0)
-    rows = {
-        name: rng.random(2500) if name in ("score", "oks", "oks_mirrored") else rng.integers(0, 13, 2500).astype(np.int8)
-        for name in ("score", "oks", "oks_mirrored", "near10", "near20", "labeled")
-    }  # fmt: skip
-    rows["instance"] = np.arange(2500, dtype=np.int32)
+    rows: scores.Rows = {name: rng.random(2500) for name in ("score", "oks", "oks_mirrored")}
+    for name in ("near10", "near20", "labeled"):
+        rows[name] = rng.integers(0, 13, 2500).astype(np.int8)
+    rows["instance"] = np.arange(2500, dtype=np.int32).view()
     scores.write(tmp_path / "rows.parquet", {("val", str(k)): rows for k in range(7)})
     assert (tmp_path / "rows.parquet").stat().st_size < 250_000
 

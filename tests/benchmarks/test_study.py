@@ -65,9 +65,10 @@ def test_names_tell_cells_apart_and_fit_a_file_system():
         quick("paper"), quick("paper", times=3), quick("paper", seed=1), quick("paper", 500),
         quick("paper:select.rule=cross"), quick("paper:select.rule=cross,pool.aggregate=mean"),
         quick("paper", changes={"train.lr": "0.01"}), quick("start"),
+        *(quick("paper", changes={"train.lr": "0.01", "a" * 100: value}) for value in "12"),
     ]  # fmt: skip
     names = [cell.name for cell in cells]
-    assert len(set(names)) == len(names)
+    assert len(set(names)) == len(names) and max(map(len, names)) <= 120
     assert not set("".join(names)) & set('/\\:*?"<>|, ')
     assert {
         cell.start.name

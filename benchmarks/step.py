@@ -74,6 +74,7 @@ def make_source(config: settings.Config) -> data.Source:
         crops=crops,
         xy_crop=torch.from_numpy(xy_crop).float(),
         state=state,
+        height=torch.full((PEOPLE,), size_hw[0] / config.data.padding),
         taught=torch.ones(keypoints, dtype=torch.bool),
         to_crop=data.cached_to_crop(size_hw),
         split=data.Split(order[: PEOPLE // 2], order[PEOPLE // 2 :], order[:0]),

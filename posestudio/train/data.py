@@ -204,12 +204,14 @@ class Source:
     """Everything that a batch is drawn from.
 
     crops: (N, 3, Hc, Wc) uint8. xy_crop: (N, K, 2) keypoints in network-crop pixels, 0 where unknown. state: (N, K).
+    height: (N,) of the boxes in network-crop pixels.
     to_crop: (2, 3), cached pixels to network-crop pixels.
     """
 
     crops: np.ndarray
     xy_crop: Tensor
     state: Tensor
+    height: Tensor
     taught: Tensor
     to_crop: Tensor
     split: Split
@@ -231,6 +233,7 @@ def open_source(
         crops=crops,
         xy_crop=xy_crop.float(),
         state=torch.from_numpy(people.state.astype(np.int64)),
+        height=(torch.from_numpy(people.box_xywh[:, 3]) * matrix[:, 1, 1]).float(),
         taught=torch.from_numpy(np.asarray(snapshot.taught)),
         to_crop=cached_to_crop(size_hw),
         split=split_people(snapshot, config),

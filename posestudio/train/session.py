@@ -3,7 +3,7 @@
 import contextlib
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -14,7 +14,7 @@ from posestudio.models.pose_net import ModelSpec, PoseNet, build
 from posestudio.models.weights import load_imagenet, load_student
 from posestudio.store.snapshots import Snapshot
 from posestudio.store.snapshots import read as read_snapshot
-from posestudio.train import data, loop, objective
+from posestudio.train import data, loop, objective, thresholds
 from posestudio.train.run_folder import RunFolder
 
 BF16_PAYS = ("resnet", "mobilenet_v2", "mobilenet_v3_large")
@@ -92,6 +92,9 @@ def open_session(
         decay=config.train.ema,
     )  # fmt: skip
     method = objective.Method(config, snapshot.skeleton.flip_index, passes(config, device))
+    if config.pool.gate == "calibrated" and config.loss.unlabeled > 0:
+        least = thresholds.calibrated(run, learner.averages, source, method)
+        method = replace(method, threshold=least.to(device))
     return Session(config, snapshot, source, learner, method, device, share, notices)
 
 

@@ -1,5 +1,7 @@
 """How good the students are on the stored fold of the train labels, in seconds, while a run goes on."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -8,12 +10,14 @@ from posestudio.core import color, geometry, heatmaps
 from posestudio.models.pose_net import PoseNet
 from posestudio.train.data import Source
 from posestudio.train.objective import PLACED, forward
-from posestudio.train.session import Session
+
+if TYPE_CHECKING:
+    from posestudio.train.session import Session
 
 CHUNK = 64
 
 
-def fold_scores(session: Session) -> dict[str, float]:
+def fold_scores(session: "Session") -> dict[str, float]:
     """Share of the fold's placed keypoints found within 0.2 of the box's longer side, in [0, 1].
 
     Returns:
@@ -50,7 +54,7 @@ def plain_crops(source: Source, indices: np.ndarray, size_hw: tuple[int, int]) -
 
 
 @torch.no_grad()
-def points(net: PoseNet, source: Source, indices: np.ndarray, session: Session) -> Tensor:
+def points(net: PoseNet, source: Source, indices: np.ndarray, session: "Session") -> Tensor:
     """Keypoints (B, K, 2) in crop pixels, float64, that a student sees on plain crops."""
     training = net.training
     crops = plain_crops(source, indices, session.method.size_hw).to(session.device)

@@ -1,0 +1,65 @@
+"""Thresholds that are read off labels nobody trained on, and runs that use them."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from posestudio import config
+from posestudio.errors import TrainingError
+from posestudio.train import thresholds, worker
+from posestudio.train.run_folder import RunFolder
+from tests.train import people
+
+
+def test_least_peak_is_the_lowest_that_keeps_the_precision():
+    score = np.array([[0.6], [0.5], [0.4], [0.3], [0.2]])
+    right = np.array([[1.0], [1.0], [0.0], [1.0], [0.0]])
+    assert thresholds.least_peaks(score, right, 1.0).tolist() == [0.5]
+    assert thresholds.least_peaks(score, right, 0.75).tolist() == [0.3]
+    assert thresholds.least_peaks(score, right, 0.6).tolist() == [0.2]
+    assert thresholds.least_peaks(score, 0 * right, 0.5).tolist() == [thresholds.LIMITS[1]]
+
+
+def test_a_keypoint_with_enough_labels_has_a_threshold_of_its_own():
+    rng = np.random.default_rng(0)
+    score = rng.uniform(0.1, 0.7, (200, 2))
+    right = (score > [0.3, 0.5]).astype(float)
+    found = thresholds.least_peaks(score, right, 0.95)
+    assert found[0] == pytest.approx(0.28, abs=0.03) and found[1] == pytest.approx(0.49, abs=0.03)
+    right[thresholds.LEAST_ALONE - 1 :, 1] = np.nan
+    few = thresholds.least_peaks(score, right, 0.95)
+    assert few[0] == found[0] and few[0] < few[1] < found[1]
+
+
+def _run(project: Path, name: str, preset: str, **changed: object) -> RunFolder:
+    small = {
+        "data.height": 64, "data.width": 64, "train.steps": 3, "train.threads": 1,
+        "data.batch_labeled": 4, "data.batch_unlabeled": 4, "data.hold_fold": False,
+    }  # fmt: skip
+    path = project / "runs" / name
+    path.mkdir(parents=True)
+    asked = config.make(preset, "tiny", {**small, **changed})  # type: ignore[arg-type]
+    before = changed.get("from")
+    (path / "config.json").write_text(json.dumps(config.to_dict(asked)))
+    snapshot = next((project / "snapshots").iterdir()).name
+    (path / "run.json").write_text(json.dumps({"snapshot": snapshot, "from": before}))
+    return RunFolder(path)
+
+
+def test_a_run_calibrates_on_what_the_run_before_hid(tmp_path: Path):
+    points = people.draw(tmp_path / "images", 12)
+    split = np.array(["train"] * 8 + ["unlabeled"] * 4)
+    people.write_snapshot(tmp_path, people.people(points, split))
+    start = _run(tmp_path, "start", "supervised", **{"data.cross_fit": 0.25})
+    worker.run(start.path)
+    run = _run(tmp_path, "run", "paper", **{"pool.gate": "calibrated"})
+    with pytest.raises(TrainingError, match="labels that no student saw"):
+        worker.run(run.path)
+    run.write_json("run.json", {**run.record(), "from": "start"})
+    assert worker.run(run.path)["steps"] == 3
+    written = json.loads((run.path / thresholds.FILE).read_text())
+    assert written["people"] == 4 and len(written["threshold"]) == 4
+    low, high = thresholds.LIMITS
+    assert all(low <= value <= high for value in written["threshold"])

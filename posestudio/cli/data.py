@@ -72,7 +72,9 @@ def _add_import(kinds: Verbs, common: argparse.ArgumentParser) -> None:
         help="only these keep their labels: the first N of a seeded permutation, or a file of image names",
     )  # fmt: skip
     verb.add_argument("--seed", type=int, default=0, help="of that permutation (default: 0)")
-    verb.add_argument("--boxes", choices=["full"], help="whole images instead of the file's boxes")
+    verb.add_argument(
+        "--boxes", choices=["full"], help="give images without people one, the whole image"
+    )
     verb.add_argument(
         "--skip-bad", action="store_true", help="take the rest of a file with faults, and list them"
     )
@@ -93,6 +95,9 @@ def _add_import(kinds: Verbs, common: argparse.ArgumentParser) -> None:
         "--weights", metavar="FILE", help="with --boxes detect: the detector's weights on disk"
     )
     verb.add_argument("--link", action="store_true", help="leave the image files where they are")
+    verb.add_argument(
+        "--group", action="store_true", help="images of one folder stay in one split, as frames do"
+    )
 
 
 def _add_export(kinds: Verbs, common: argparse.ArgumentParser) -> None:
@@ -159,8 +164,9 @@ def import_images(args: argparse.Namespace) -> dict[str, Any]:
     weights = Path(args.weights) if args.weights else None
     paths = [absolute(path) for path in args.paths]
     return photos.import_images(
-        open_studio(args), paths, boxes=args.boxes, link=args.link, weights=weights
-    )
+        open_studio(args), paths, boxes=args.boxes, link=args.link, group=args.group,
+        weights=weights,
+    )  # fmt: skip
 
 
 def split(args: argparse.Namespace) -> dict[str, Any]:

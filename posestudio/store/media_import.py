@@ -3,6 +3,7 @@
 What is readable is taken, the rest is listed with its reason; an image that is there by content is not added again.
 """
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -27,6 +28,7 @@ def import_images(
     *,
     boxes: str | None = None,
     link: bool = False,
+    group: bool = False,
     names: Sequence[str] | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -38,6 +40,7 @@ def import_images(
         boxes: "full" gives every new image one person whose box is the whole image; None gives it none.
         link: leave image files where they are and note their paths; frames, zip entries and images that had to be
             turned are copied all the same.
+        group: the images of a folder belong together and stay in one split, such as pictures of one session.
         names: what to call the paths, such as the names of uploads; the last parts of the paths by default.
         progress: told after every item.
 
@@ -60,7 +63,7 @@ def import_images(
         with closing(in_threads(lambda item: _read(item, files, link), found)) as results:
             for count, (item, result) in enumerate(results):
                 if isinstance(result, Picture):
-                    taken.append((item, result))
+                    taken.append((_with_folder(item) if group else item, result))
                 else:
                     refused.append({"name": plain(item.name), "reason": plain(result)})
                 if progress is not None:
@@ -71,6 +74,14 @@ def import_images(
         label = str(paths[0]) if len(paths) == 1 and names is None else ", ".join(calls[:10])
         report = store.write(lambda cursor: _insert(cursor, taken, label, boxes=boxes, link=link))
     return {**report, "refused": refused}
+
+
+def _with_folder(item: Item) -> Item:
+    """An item that shares a group with its folder; a video's frames share the video's already."""
+    if item.group is not None:
+        return item
+    folder = Path(item.name).parent if item.path is None else item.path.resolve().parent
+    return dataclasses.replace(item, group=f"folder {folder}")
 
 
 def linkable(item: Item, picture: Picture) -> bool:

@@ -35,7 +35,7 @@ def add_many(
     Args:
         cursor: of the running job.
         model: name of the model, such as the run's id.
-        student: "a", "b" or "ensemble"; "-" for a model without students.
+        student: "a", "b" or "ensemble"; "external" for an imported model.
         instance_id: N people.
         box_revision: N, the boxes they were made with.
         xy_image: (N, K, 2) in image pixels, finite.

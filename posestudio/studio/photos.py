@@ -61,6 +61,7 @@ def import_images(
     *,
     boxes: str = "full",
     link: bool = False,
+    group: bool = False,
     weights: Path | None = None,
 ) -> dict[str, Any]:
     """Bring photos in. boxes: "full", "none", or "detect": a detector finds the people of each new image.
@@ -72,8 +73,9 @@ def import_images(
 
     finder = find_people(weights) if boxes == "detect" else None
     done = studio.call(
-        "import_images", paths=paths, boxes="full" if boxes == "full" else None, link=link
-    )
+        "import_images", paths=paths, boxes="full" if boxes == "full" else None, link=link,
+        group=group,
+    )  # fmt: skip
     if finder is None:
         return done
     found = 0

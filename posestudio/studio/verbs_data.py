@@ -66,11 +66,12 @@ def import_images(
     paths: list[str],
     boxes: str | None = "full",
     link: bool = False,
+    group: bool = False,
     names: list[str] | None = None,
 ) -> Record:
     """Photos, folders, zips and videos in, unlabeled. boxes: "full", or None for no people yet."""
     return media_import.import_images(
-        store, [Path(path) for path in paths], boxes=boxes, link=link, names=names
+        store, [Path(path) for path in paths], boxes=boxes, link=link, group=group, names=names
     )
 
 

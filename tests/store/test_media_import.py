@@ -211,3 +211,14 @@ def test_near_duplicates_and_frames_share_groups(store: Store, tmp_path: Path):
     one, two, *frames = (group[image_id] for image_id in report["image_ids"])
     assert one == two and report["near"] == 2
     assert len(frames) == 3 and len(set(frames)) == 1 and frames[0] != one
+
+
+def test_a_folder_stays_together_when_asked(store: Store, tmp_path: Path):
+    for folder, seeds in (("one", (1, 2)), ("two", (3, 4))):
+        (tmp_path / folder).mkdir()
+        for seed in seeds:
+            (tmp_path / folder / f"{seed}.jpg").write_bytes(jpeg(seed))
+    report = import_images(store, [tmp_path / "one", tmp_path / "two"], group=True)
+    group = {row["image_id"]: row["group_id"] for row in images.list_images(store)}
+    one, two, three, four = (group[image_id] for image_id in report["image_ids"])
+    assert one == two != three == four

@@ -23,6 +23,10 @@ def add(verbs: Verbs, common: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--run", metavar="RUN", dest="run_name", help="(default: the newest finished one)"
     )
+    verb.add_argument(
+        "--suspects", action="store_true",
+        help="labels that the students contradict instead, left/right swaps first",
+    )  # fmt: skip
     verb = add_verb(verbs, common, "label", label, _show_saved, "place keypoints of a person")
     verb.add_argument("instance", type=int, metavar="INSTANCE")
     verb.add_argument(
@@ -68,7 +72,9 @@ def add(verbs: Verbs, common: argparse.ArgumentParser) -> None:
 
 def queue(args: argparse.Namespace) -> dict[str, Any]:
     """What is next."""
-    return open_studio(args).call("queue", limit=args.limit, split=args.split, run=args.run_name)
+    return open_studio(args).call(
+        "queue", limit=args.limit, split=args.split, run=args.run_name, suspects=args.suspects
+    )
 
 
 def label(args: argparse.Namespace) -> dict[str, Any]:

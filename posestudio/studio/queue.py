@@ -97,10 +97,11 @@ def chances(
 ) -> dict[str, Doubt]:
     """How doubtful each judge's own prediction of each keypoint is.
 
-    What a judge measured is graded among its open keypoints. The calibrating keypoints are the labels that it has not
-    seen; those that one student left out are judged by that student alone, and as grades are ranks, what they teach
-    holds for both together too. From MIN_FITTED of them on, a model is fitted (`calibrate.fit_errors`); from
-    MIN_FOLD_KEYPOINTS on, an isotonic curve over the mean grade; below there is no probability.
+    What a judge measured is graded among the keypoints whose labels it has not seen; those of these that have a label
+    are the calibrating ones. A label that one student left out is held against that student alone; as grades are
+    ranks, what it teaches holds for both together too. From MIN_FITTED calibrating keypoints on, a model is fitted
+    (`calibrate.fit_errors`); from MIN_FOLD_KEYPOINTS on, an isotonic curve over the mean grade; below there is no
+    probability.
 
     Args:
         judges: of N people, both students together first.
@@ -112,7 +113,8 @@ def chances(
     """
     height = np.maximum(box_xywh[:, 3:4], 1.0)
     labeled = np.asarray(np.isfinite(xy_label).all(axis=-1))
-    grades = {judge.name: calibrate.graded(judge.measures, ~labeled) for judge in judges}
+    new = {judge.name: ~labeled | judge.unseen for judge in judges}
+    grades = {judge.name: calibrate.graded(judge.measures, new[judge.name]) for judge in judges}
     rows = []
     spoken = np.zeros(labeled.shape, bool)
     for judge in judges:
@@ -123,7 +125,7 @@ def chances(
         rows.append((grades[judge.name][usable], keypoint, error[usable] > TOLERANCE, person))
     known, keypoint, wrong, person = (np.concatenate(column) for column in zip(*rows, strict=True))
     mean = {name: grade.mean(axis=-1) for name, grade in grades.items()}
-    score = {name: calibrate.ranks(value, value[~labeled]) for name, value in mean.items()}
+    score = {name: calibrate.ranks(value, value[new[name]]) for name, value in mean.items()}
     if len(wrong) >= MIN_FITTED:
         model = calibrate.fit_errors(known, keypoint, wrong, person, labeled.shape[1])
         return {name: Doubt(score[name], model(grade)) for name, grade in grades.items()}

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 
 from posestudio.config import unknown
-from posestudio.errors import NotFound
+from posestudio.errors import InputError, NotFound
 from posestudio.store import freeze, labels, people, predictions
 from posestudio.store.database import Store
 from posestudio.store.snapshots import OPEN, PLACED, Snapshot
-from posestudio.studio import beliefs, evidence, queue, verbs_data, verbs_runs
+from posestudio.studio import beliefs, evidence, queue, suspects, verbs_data, verbs_runs
 
 Record = dict[str, Any]
 SHUFFLE_SEED = 0
@@ -153,9 +153,13 @@ def hide_person(
 
 
 def queue_(
-    store: Store, limit: int = 20, split: str | None = None, run: str | None = None
+    store: Store,
+    limit: int = 20,
+    split: str | None = None,
+    run: str | None = None,
+    suspects: bool = False,
 ) -> Record:
-    """What to correct next, the most useful person first with the reason said.
+    """What to correct next, the most useful person first with the reason said; or which labels look wrong.
 
     Args:
         store: the open store.
@@ -163,15 +167,19 @@ def queue_(
         split: "val" for people to evaluate on, in random order and without predictions; "train" or "unlabeled" for
             only these; both of them when absent.
         run: whose doubts; the newest run with predictions when absent.
+        suspects: labeled people of train whose labels the run's students contradict, left/right swaps first.
 
     Returns:
-        {"run_id", "order": "doubt" | "variety" | "random", "note": a sentence or None, "calibrated": bool, "items"}. An
-        item: instance_id, image_id, file_name, split, score (None in random order), reason, keypoints (see
-        `queue.keypoints`; empty but in order "doubt") and open (names of the open, taught keypoints).
+        {"run_id", "order": "doubt" | "variety" | "random" | "suspects", "note": a sentence or None, "calibrated": bool,
+        "items"}. An item: instance_id, image_id, file_name, split, score (None in random order), reason, keypoints (see
+        `queue.keypoints` and `suspects.keypoints`; empty in the other two orders) and open (names of the open, taught
+        keypoints).
     """
     verbs_data.splits_word(split)
     named = verbs_runs.get_run(store, run)["run_id"] if run is not None else None
     snapshot = freeze.look(store)
+    if suspects:
+        return _suspect_queue(store, snapshot, named, split=split, limit=limit)
     if split == "val":
         return _val_queue(snapshot, limit)
     run_id = named or verbs_runs.newest_predicting(store)
@@ -255,6 +263,46 @@ def _doubt_queue(
         "run_id": run_id, "order": "doubt", "note": None, "calibrated": doubts.probability is not None,
         "items": items,
     }  # fmt: skip
+
+
+def _suspect_queue(
+    store: Store, snapshot: Snapshot, run_id: str | None, *, split: str | None, limit: int
+) -> Record:
+    """The people whose labels the students of a run contradict.
+
+    Raises:
+        InputError: a split without such labels was asked for.
+    """
+    if split not in (None, "train"):
+        raise InputError(
+            f"Suspect labels are those of train; {split} has none that students may be held against."
+        )
+    people_ = snapshot.people
+    run_id = run_id or verbs_runs.newest_predicting(store)
+    fresh = evidence.unseen(store.project, str(run_id), people_)
+    judges = evidence.read(store.project / "runs" / str(run_id), people_, fresh)
+    answer = {"run_id": run_id, "order": "suspects", "calibrated": False, "items": []}
+    if not judges:
+        named = f" --run {run_id}" if run_id else ""
+        return {
+            **answer,
+            "note": f"There are no votes on these labels yet. Gather some: posestudio pool{named}",
+        }
+    asked = (people_.state == PLACED) & (people_.split == "train")[:, None]
+    label_ = np.where((asked & ~people_.iscrowd[:, None])[..., None], people_.xy_image, np.nan)
+    opinion = suspects.witnesses(judges, people_.box_xywh, people_.xy_image)
+    found = suspects.suspect(opinion, people_.box_xywh, label_, snapshot.skeleton.flip_index)
+    items = []
+    for i, score, swap in suspects.ranked(found)[:limit]:
+        points = suspects.keypoints(i, snapshot.skeleton.keypoints, found)
+        why = suspects.reason(points, swap=swap)
+        items.append(_item(snapshot, i, _open(snapshot), score=score, reason=why, points=points))
+    learned = (asked & ~opinion.unseen).any(axis=1).sum()
+    note = None if not learned else (
+        f"The labels of {learned} of {asked.any(axis=1).sum()} people were learned by both students, which seldom "
+        "contradict what they learned. So that one student judges each label: posestudio train --set data.cross_fit=0.5"
+    )  # fmt: skip
+    return {**answer, "note": note, "calibrated": opinion.calibrated, "items": items}
 
 
 def _why_variety(labeled: int, run_id: str | None) -> str:

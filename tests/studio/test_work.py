@@ -180,6 +180,24 @@ def test_pool_and_queue_agree(trained):
     )
 
 
+def test_suspect_labels_have_a_queue_of_their_own(trained):
+    project, shown = trained
+    assert cli(project, "pool")[0] == 0
+    code, found = cli(project, "queue", "--suspects", "--limit", "40")
+    assert code == 0 and found["order"] == "suspects" and found["run_id"] == shown["run_id"]
+    assert "data.cross_fit" in found["note"]
+    for item in found["items"]:
+        assert item["split"] == "train" and item["reason"] and item["keypoints"]
+        rows = Studio(project).call("person", instance_id=item["instance_id"])["labels"]
+        placed = {row["keypoint"] for row in rows if row["state"] == "placed"}
+        assert {point["keypoint"] for point in item["keypoints"]} <= placed
+        assert all(point["distance_px"] > 0 for point in item["keypoints"])
+    assert cli(project, "queue", "--suspects", "--split", "val")[0] == 1
+    second = work.start(Studio(project), size="tiny", changes=QUICK, from_run=shown["run_id"])
+    waiting = Studio(project).call("queue", suspects=True, run=second["run_id"])
+    assert waiting["items"] == [] and "posestudio pool" in waiting["note"]
+
+
 def test_label_accept_history_and_the_queue_forgets_the_complete(trained):
     project, _ = trained
     person = cli(project, "queue", "--limit", "1")[1]["items"][0]

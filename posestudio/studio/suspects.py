@@ -1,0 +1,161 @@
+"""Labels that look wrong: people's keypoints that confident students who never saw them put elsewhere.
+
+Arrays in, a ranked list out; no store. Left/right swaps come first: they are the usual mistake of people who label,
+and one of them spoils every keypoint of a person.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from posestudio.studio import queue
+from posestudio.studio.evidence import Judge
+
+FAR = 0.3
+"""Distance from a label, over the box's height, at which it is as wrong as can be. Ours: twice queue.TOLERANCE."""
+
+PAIR = 1.5
+"""How much one pair alone must say, beside all pairs together, to count as much. Ours, on lspet."""
+
+SWAPPED = 1.0
+"""Keypoints' worth of confident opinion from which a person is a swap suspect. Ours."""
+
+LEARNED = 0.5
+"""What the opinion of students who have learned the label counts beside that of one who has not. Ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """What is held against the labels of N people with K keypoints; NaN where nobody has an opinion.
+
+    xy_image: (N, K, 2) where the best witness sees the keypoint. chance: (N, K) that the witness is wrong, in [0, 1].
+    unseen: (N, K) bool, the witness was not trained on the label. calibrated: whether the chances are probabilities;
+    else they are ranks.
+    """
+
+    xy_image: np.ndarray
+    chance: np.ndarray
+    unseen: np.ndarray
+    calibrated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Suspects:
+    """How suspect labels are.
+
+    swap: (N,) keypoints' worth of opinion for a left/right swap of the person or of one pair, 0 or more. swapped:
+    (N, K) bool, the keypoints that fit better when swapped. misplaced: (N, K) in [0, 1]. distance: (N, K) pixels from
+    the label to the opinion. opinion: behind it.
+    """
+
+    swap: np.ndarray
+    swapped: np.ndarray
+    misplaced: np.ndarray
+    distance: np.ndarray
+    opinion: Opinion
+
+
+def witnesses(judges: Sequence[Judge], box_xywh: np.ndarray, xy_label: np.ndarray) -> Opinion:
+    """The best opinion of each label: of both students if neither saw it, of the one that did not, or of both anyway.
+
+    Args:
+        judges: of N people, both students together first.
+        box_xywh: (N, 4) pixels.
+        xy_label: (N, K, 2) pixels, NaN where there is no label.
+    """
+    found = queue.chances(judges, box_xywh, xy_label)
+    both = judges[0]
+    xy_image = both.xy_image.copy()
+    chance, unseen = _chance(found[both.name]).copy(), both.unseen.copy()
+    for judge in judges[1:]:
+        better = judge.unseen & ~unseen & np.isfinite(judge.xy_image).all(axis=-1)
+        xy_image[better] = judge.xy_image[better]
+        chance[better] = _chance(found[judge.name])[better]
+        unseen |= better
+    return Opinion(xy_image, chance, unseen, found[both.name].probability is not None)
+
+
+def _chance(doubt: queue.Doubt) -> np.ndarray:
+    return doubt.score if doubt.probability is None else doubt.probability
+
+
+def suspect(
+    opinion: Opinion, box_xywh: np.ndarray, xy_label: np.ndarray, flip_index: Sequence[int]
+) -> Suspects:
+    """Hold opinions against labels.
+
+    A keypoint of a left/right pair speaks for a swap as far as its prediction lies nearer to the partner's label than
+    to its own, weighted by the chance that the prediction is right. All pairs of a person are added up, or one pair
+    is taken alone if it says more.
+
+    Args:
+        opinion: about N people.
+        box_xywh: (N, 4) pixels.
+        xy_label: (N, K, 2) pixels, NaN where there is no label.
+        flip_index: K indices, Skeleton.flip_index.
+
+    Source: ours, after out-of-sample disagreement in confident learning (Northcutt et al., JAIR 2021).
+    """
+    mirror = np.asarray(flip_index)
+    height = np.maximum(box_xywh[:, 3:4], 1.0)
+    distance = np.linalg.norm(opinion.xy_image - xy_label, axis=-1)
+    other = np.linalg.norm(opinion.xy_image - xy_label[:, mirror], axis=-1)
+    weight = np.nan_to_num(1 - opinion.chance) * np.where(opinion.unseen, 1.0, LEARNED)
+    away = np.minimum(distance / height / FAR, 1.0)
+    gain = np.nan_to_num(away - np.minimum(other / height / FAR, 1.0)) * weight
+    gain = np.where(mirror == np.arange(len(mirror)), 0.0, gain)
+    pair = gain + gain[:, mirror]
+    total = gain.sum(axis=1)
+    best = PAIR * pair.max(axis=1, initial=0.0)
+    whole = total >= best
+    return Suspects(
+        swap=np.maximum(total, best),
+        swapped=(pair > 0) & (whole[:, None] | (pair == pair.max(axis=1, keepdims=True))),
+        misplaced=np.where(distance > queue.TOLERANCE * height, np.nan_to_num(away) * weight, 0.0),
+        distance=distance,
+        opinion=opinion,
+    )
+
+
+def ranked(found: Suspects) -> list[tuple[int, float, bool]]:
+    """People whose labels are suspect: swap suspects first, then by their most suspect keypoint.
+
+    Returns:
+        (index, score, whether a swap is suspected), most suspect first.
+    """
+    worst = found.misplaced.max(axis=1, initial=0.0)
+    swaps = found.swap >= SWAPPED
+    score = np.where(swaps, found.swap, worst)
+    order = np.lexsort((-score, ~swaps))
+    return [(int(i), float(score[i]), bool(swaps[i])) for i in order if score[i] > 0]
+
+
+def keypoints(index: int, names: tuple[str, ...], found: Suspects) -> list[dict[str, Any]]:
+    """The suspect keypoints of one person, most suspect first, each with its numbers and its reason."""
+    swap = found.swap[index] >= SWAPPED
+    asked = found.swapped[index] if swap else found.misplaced[index] > 0
+    rows = [
+        {
+            "keypoint": int(k),
+            "name": names[k],
+            "score": float(found.misplaced[index, k]),
+            "error_probability": float(found.opinion.chance[index, k]),
+            "distance_px": float(found.distance[index, k]),
+            "unseen": bool(found.opinion.unseen[index, k]),
+            "reason": f"{names[k].replace('_', ' ')}: seen {found.distance[index, k]:.0f} px from its label",
+        }
+        for k in np.flatnonzero(asked)
+    ]
+    return sorted(rows, key=lambda row: -row["score"])
+
+
+def reason(points: Sequence[dict[str, Any]], *, swap: bool) -> str:
+    """Why a person's labels are suspect, in words, with a remark where the students have learned them."""
+    if swap:
+        said = f"left and right look swapped: {len(points)} keypoints fit better the other way"
+    else:
+        said = ", ".join(point["reason"] for point in points[: queue.TOP])
+    learned = not any(point["unseen"] for point in points)
+    return f"{said} (weak: both students have learned these labels)" if learned else said

@@ -118,9 +118,9 @@ class ViewsConfig:
     compose: bool = False
     """Cut hard views from the photograph in one move, instead of moving the easy crop once more: sharper, and no
     black corners. PoseDual's code moves the easy crop."""
-    voters: Literal["students", "averages"] = "students"
-    """Whose votes make the pool: the students' of this step, or their weight averages' (an EMA member in the pool of
-    each student)."""
+    voters: Literal["students", "averages", "start"] = "students"
+    """Whose votes make the pool: the students' of this step, their weight averages' (an EMA member in the pool of each
+    student), or those of the run that this one starts from, which do not learn (distillation)."""
     batch_norm: Literal["train", "eval"] = "train"
     """Batch norm in the no-grad pass: batch statistics as in PoseDual's code, or running ones."""
 
@@ -320,9 +320,32 @@ PRESETS: dict[str, dict[str, Any]] = {
         "select.rule": "cross",
     },
     "paper": {},
+    "best": {
+        "views.count": 2,
+        "views.voters": "averages",
+        "views.batch_norm": "eval",
+        "views.compose": True,
+        "pool.share": True,
+        "pool.aggregate": "mean",
+        "pool.threshold": 0.0,
+        "pool.refine": "none",
+    },
+    "distill": {
+        "views.students": 1,
+        "views.count": 2,
+        "views.voters": "start",
+        "views.batch_norm": "eval",
+        "views.compose": True,
+        "pool.share": True,
+        "pool.aggregate": "mean",
+        "pool.threshold": 0.0,
+        "pool.refine": "none",
+    },
 }
 """The method. `paper` is our reconstruction of arXiv 2310.00099 from its abstract and second-hand notes, not the
-authors' code; `posedual` and `posecons` follow the code published with Xie et al., ICCV 2021."""
+authors' code; `posedual` and `posecons` follow the code published with Xie et al., ICCV 2021. `best` is what our
+measurements prefer (docs/results.md): both students learn the mean of both averages' maps of the crop and its mirror.
+`distill` makes one student for use out of the two of the run that it starts from."""
 
 SIZES: dict[str, dict[str, Any]] = {
     "tiny": {

@@ -28,7 +28,9 @@ def complete(preset: str | None, size: str | None, changes: Mapping[str, Any]) -
 
 def inherited(before: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of an earlier run that its students bring along: what they are made of and what crops they take."""
-    return {key: value for key, value in before.items() if key.startswith(("model.", "data."))}
+    kept = {key: value for key, value in before.items() if key.startswith(("model.", "data."))}
+    kept.pop("data.cross_fit", None)
+    return kept
 
 
 def default_size() -> str:

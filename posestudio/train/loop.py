@@ -58,7 +58,8 @@ class Learner:
     """Students, their weight averages and their optimizer.
 
     students: networks in training mode, "a" first. averages: their exponential moving averages, what is evaluated and
-    saved; the students themselves when `decay` is 0.
+    saved; the students themselves when `decay` is 0. They follow the students quickly in the first steps, unless they
+    are `grown`, averages of an earlier run.
     """
 
     def __init__(
@@ -70,9 +71,10 @@ class Learner:
         weight_decay: float,
         clip: float,
         decay: float,
+        grown: bool = False,
     ):
         self.students, self.averages = list(students), list(averages)
-        self.rate, self.clip, self.decay = rate, clip, decay
+        self.rate, self.clip, self.decay, self.grown = rate, clip, decay, grown
         decayed, plain = [], []
         for student in self.students:
             student.train()
@@ -98,7 +100,7 @@ class Learner:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         if self.decay > 0:
-            keep = min(self.decay, (1 + step) / (10 + step))
+            keep = self.decay if self.grown else min(self.decay, (1 + step) / (10 + step))
             for average, student in zip(self.averages, self.students, strict=True):
                 _move_average(average, student, keep)
 

@@ -84,7 +84,7 @@ def semi_supervised(
     *,
     weight: float,
     generator: torch.Generator,
-    averages: Sequence[PoseNet] = (),
+    voters: Sequence[PoseNet] = (),
     choose: Callable[[Pool, Batch], Pool] | None = None,
 ) -> dict[str, Tensor]:
     """Losses of each student on labels and on pseudo-targets.
@@ -97,7 +97,7 @@ def semi_supervised(
         method: settings and skeleton.
         weight: weight of the pseudo-target loss at this step.
         generator: source of every draw made here.
-        averages: the students' weight averages, for views.voters averages.
+        voters: the networks whose votes make the pool; the students themselves when empty.
         choose: changes the pool before targets are made of it; for studies that know the truth.
 
     Returns:
@@ -110,8 +110,7 @@ def semi_supervised(
     config = method.config
     named = supervised(students, batch, method)
     views = draw_views(generator, batch.unlabeled, config.views.count, config.data.color)
-    voters = averages if config.views.voters == "averages" and averages else students
-    votes = [predict_views(voter, views, method) for voter in voters]
+    votes = [predict_views(voter, views, method) for voter in voters or students]
     pool = make_pool(votes, method, generator)
     pool = pool if choose is None else choose(pool, batch)
     total = torch.zeros((), device=batch.unlabeled.device)

@@ -29,13 +29,15 @@ Progress = Callable[[str, int, int], None]
 class Session:
     """A run about to start or go on.
 
-    share: (rank, processes). notices: lines that say what the students start from.
+    voters: the networks whose votes make the pool. share: (rank, processes). notices: lines that say what the
+    students start from.
     """
 
     config: Config
     snapshot: Snapshot
     source: data.Source
     learner: loop.Learner
+    voters: list[PoseNet]
     method: objective.Method
     device: torch.device
     share: tuple[int, int]
@@ -90,12 +92,33 @@ def open_session(
         weight_decay=config.train.weight_decay,
         clip=config.train.clip,
         decay=config.train.ema,
+        grown=bool(record.get("from")),
     )  # fmt: skip
     method = objective.Method(config, snapshot.skeleton.flip_index, passes(config, device))
     if config.pool.gate == "calibrated" and config.loss.unlabeled > 0:
         least = thresholds.calibrated(run, learner.averages, source, method)
         method = replace(method, threshold=least.to(device))
-    return Session(config, snapshot, source, learner, method, device, share, notices)
+    voters = {"students": learner.students, "averages": learner.averages, "start": []}
+    voting = voters[config.views.voters]
+    if config.views.voters == "start":
+        voting = [net.to(device) for net in earlier_students(run, record)]
+    return Session(config, snapshot, source, learner, voting, method, device, share, notices)
+
+
+def earlier_students(run: RunFolder, record: dict) -> list[PoseNet]:
+    """The students of the run that this one starts from, in evaluation mode.
+
+    Raises:
+        TrainingError: it starts from none. NotFound: that run has no students.
+    """
+    if not record.get("from"):
+        raise TrainingError("views.voters=start needs a run to learn from: train --from RUN.")
+    before = RunFolder(run.path.parent / str(record["from"]))
+    files = list(before.students().values())
+    if not files:
+        raise NotFound(f"Run {before.path.name} has no students to start from.")
+    nets = [load_student(file)[0].eval().requires_grad_(False) for file in files]
+    return [net.to(memory_format=torch.channels_last) for net in nets]  # type: ignore[call-overload]
 
 
 def start_students(

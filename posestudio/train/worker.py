@@ -240,7 +240,7 @@ def make_objective(session: Session) -> loop.Objective:
         generator = data.step_generator(config.train.seed, step, 3 + session.share[0])
         return objective.semi_supervised(
             students, batch, method, weight=config.loss.unlabeled * risen, generator=generator,
-            averages=session.learner.averages,
+            voters=session.voters,
         )  # fmt: skip
 
     return minimized

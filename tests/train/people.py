@@ -14,6 +14,7 @@ from posestudio import config
 from posestudio.core import skeleton
 from posestudio.store import snapshots
 from posestudio.store.snapshots import People
+from posestudio.train.run_folder import RunFolder
 
 SKELETON = skeleton.from_dict(
     {"keypoints": ["head", "left_hand", "right_hand", "foot"], "skeleton": [[1, 4], [2, 3]]}
@@ -111,3 +112,20 @@ def tensors_equal(one: Path, other: Path) -> bool:
     """Whether two safetensors files hold the same tensors to the bit; the order of their header is free."""
     mine, theirs = load_file(one), load_file(other)
     return mine.keys() == theirs.keys() and all(mine[k].equal(theirs[k]) for k in mine)
+
+
+def make_run(
+    project: Path, name: str, preset: str, start: str | None = None, **changed: object
+) -> RunFolder:
+    """A run folder of a few tiny steps, not trained yet."""
+    small = {
+        "data.height": 64, "data.width": 64, "train.steps": 3, "train.threads": 1,
+        "data.batch_labeled": 4, "data.batch_unlabeled": 4, "data.hold_fold": False,
+    }  # fmt: skip
+    path = project / "runs" / name
+    path.mkdir(parents=True)
+    asked = config.make(preset, "tiny", {**small, **changed})  # type: ignore[arg-type]
+    (path / "config.json").write_text(json.dumps(config.to_dict(asked)))
+    snapshot = next((project / "snapshots").iterdir()).name
+    (path / "run.json").write_text(json.dumps({"snapshot": snapshot, "from": start}))
+    return RunFolder(path)

@@ -6,10 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from posestudio import config
 from posestudio.errors import TrainingError
 from posestudio.train import thresholds, worker
-from posestudio.train.run_folder import RunFolder
 from tests.train import people
 
 
@@ -33,28 +31,13 @@ def test_a_keypoint_with_enough_labels_has_a_threshold_of_its_own():
     assert few[0] == found[0] and few[0] < few[1] < found[1]
 
 
-def _run(project: Path, name: str, preset: str, **changed: object) -> RunFolder:
-    small = {
-        "data.height": 64, "data.width": 64, "train.steps": 3, "train.threads": 1,
-        "data.batch_labeled": 4, "data.batch_unlabeled": 4, "data.hold_fold": False,
-    }  # fmt: skip
-    path = project / "runs" / name
-    path.mkdir(parents=True)
-    asked = config.make(preset, "tiny", {**small, **changed})  # type: ignore[arg-type]
-    before = changed.get("from")
-    (path / "config.json").write_text(json.dumps(config.to_dict(asked)))
-    snapshot = next((project / "snapshots").iterdir()).name
-    (path / "run.json").write_text(json.dumps({"snapshot": snapshot, "from": before}))
-    return RunFolder(path)
-
-
 def test_a_run_calibrates_on_what_the_run_before_hid(tmp_path: Path):
     points = people.draw(tmp_path / "images", 12)
     split = np.array(["train"] * 8 + ["unlabeled"] * 4)
     people.write_snapshot(tmp_path, people.people(points, split))
-    start = _run(tmp_path, "start", "supervised", **{"data.cross_fit": 0.25})
+    start = people.make_run(tmp_path, "start", "supervised", **{"data.cross_fit": 0.25})
     worker.run(start.path)
-    run = _run(tmp_path, "run", "paper", **{"pool.gate": "calibrated"})
+    run = people.make_run(tmp_path, "run", "paper", **{"pool.gate": "calibrated"})
     with pytest.raises(TrainingError, match="labels that no student saw"):
         worker.run(run.path)
     run.write_json("run.json", {**run.record(), "from": "start"})

@@ -115,7 +115,12 @@ def tensors_equal(one: Path, other: Path) -> bool:
 
 
 def make_run(
-    project: Path, name: str, preset: str, start: str | None = None, **changed: object
+    project: Path,
+    name: str,
+    preset: str,
+    *,
+    start: str | None = None,
+    changes: dict[str, Any] | None = None,
 ) -> RunFolder:
     """A run folder of a few tiny steps, not trained yet."""
     small = {
@@ -124,7 +129,7 @@ def make_run(
     }  # fmt: skip
     path = project / "runs" / name
     path.mkdir(parents=True)
-    asked = config.make(preset, "tiny", {**small, **changed})  # type: ignore[arg-type]
+    asked = config.make(preset, "tiny", {**small, **(changes or {})})  # type: ignore[arg-type]
     (path / "config.json").write_text(json.dumps(config.to_dict(asked)))
     snapshot = next((project / "snapshots").iterdir()).name
     (path / "run.json").write_text(json.dumps({"snapshot": snapshot, "from": start}))

@@ -5,6 +5,7 @@ import dataclasses
 import json
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -173,7 +174,7 @@ def test_cross_fit_hides_other_labels_from_each_student(
     assert len(mine) == len(theirs) == 2 and not set(mine) & set(theirs)
     assert set(mine) | set(theirs) <= set(source.split.labeled)
     method = objective.Method(asked, people.SKELETON.flip_index, contextlib.nullcontext)
-    student = torch.nn.Conv2d(3, 4, 4, 4)
+    student: Any = torch.nn.Conv2d(3, 4, 4, 4)
     hidden = 0
     batches = data.batches(source, asked, first=1, last=4, device=torch.device("cpu"))
     for _, batch in batches:

@@ -35,9 +35,9 @@ def test_a_run_calibrates_on_what_the_run_before_hid(tmp_path: Path):
     points = people.draw(tmp_path / "images", 12)
     split = np.array(["train"] * 8 + ["unlabeled"] * 4)
     people.write_snapshot(tmp_path, people.people(points, split))
-    start = people.make_run(tmp_path, "start", "supervised", **{"data.cross_fit": 0.25})
+    start = people.make_run(tmp_path, "start", "supervised", changes={"data.cross_fit": 0.25})
     worker.run(start.path)
-    run = people.make_run(tmp_path, "run", "paper", **{"pool.gate": "calibrated"})
+    run = people.make_run(tmp_path, "run", "paper", changes={"pool.gate": "calibrated"})
     with pytest.raises(TrainingError, match="labels that no student saw"):
         worker.run(run.path)
     run.write_json("run.json", {**run.record(), "from": "start"})

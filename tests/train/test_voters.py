@@ -59,7 +59,7 @@ def test_averages_of_an_earlier_run_do_not_leap_after_the_students(project: Path
             for weights in student.parameters():
                 weights.add_(1.0)
                 weights.grad = torch.zeros_like(weights)
-        held = average.final.bias.detach().clone()
+        held = average.final.weight.detach().clone()
         opened.learner.update(1)
-        moved[name] = float((average.final.bias - held).abs().mean())
+        moved[name] = float((average.final.weight - held).abs().mean())
     assert moved["grown"] == pytest.approx(0.002, rel=0.05) and moved["fresh"] > 0.5

@@ -223,7 +223,13 @@ def _joined(first: People, second: People) -> People:
     return people.take(np.argsort(people.instance_id, kind="stable"))
 
 
-DATASETS: dict[str, Callable[[Path, Path], Dataset]] = {"lspet": lspet}
+def _rendered(data: Path, work: Path) -> Dataset:
+    from benchmarks.rendered import rendered  # it needs Dataset
+
+    return rendered(data, work)
+
+
+DATASETS: dict[str, Callable[[Path, Path], Dataset]] = {"lspet": lspet, "rendered": _rendered}
 """How each dataset is opened: (data folder, work folder) -> Dataset."""
 
 

@@ -329,6 +329,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "pool.aggregate": "mean",
         "pool.threshold": 0.0,
         "pool.refine": "none",
+        "loss.unlabeled": 4.0,
     },
     "distill": {
         "views.students": 1,

@@ -21,9 +21,15 @@ PRESET_OF = {START: "supervised", CEILING: "supervised"}
 LONGEST = 120
 """Characters of a cell's name."""
 
-COSTS: dict[str, float] = {"supervised": 0.45, "all": 0.45, "posedual": 1.0, "paper": 1.9}
-"""CPU time of a step over that of a posedual step, for equal core-minutes. First values; `label_budget.py cost` on a
-quiet machine prints this table: medians of 15 steps, arms in turn, 5 steps of each left out. An arm with changed
+COSTS: dict[str, float] = {
+    "supervised": 0.45,
+    "all": 0.45,
+    "posedual": 1.0,
+    "paper": 1.55,
+    "best": 1.15,
+}
+"""CPU time of a step over that of a posedual step, for equal core-minutes; `label_budget.py cost` prints this table:
+medians of 15 steps, arms in turn, 5 steps of each left out. An arm with changed
 settings takes its preset's cost unless it stands here itself."""
 
 

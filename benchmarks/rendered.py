@@ -1,11 +1,12 @@
 """Rendered people whose truth is known to the last keypoint, as a dataset for the benchmarks of labels.
 
     python benchmarks/rendered.py make OUT [--people 3000] [--seed 0] [--stress NAME=LEVEL ...]
-    python benchmarks/label_budget.py --dataset rendered --data OUT ...
+    python benchmarks/label_budget.py run --dataset rendered --data OUT ...
 
 OUT gets images/, a COCO keypoint file for each split (train.json with labels, unlabeled.json with boxes only, dev.json,
 test.json), answers.json with the truth about train and unlabeled, and rendered.json, written last, which says how the
-set was made. Every scene has a seed of its own, so neither their order nor another split's size changes it.
+set was made. Every scene has a seed of its own, so neither their order nor another split's size changes it. In dev
+and test one person of a scene is told of, so those who judge are independent and alone in their images.
 
 Stresses, levels in 0..1 (benchmarks/rendered_stress.py): label_noise and swap_noise spoil labels of train; domain_shift
 and out_of_domain spoil the unlabeled pictures; distractors, occluders, hoods, rare_train and rare_test replace a rate
@@ -171,21 +172,25 @@ def _check(out: Path, counts: Mapping[str, int], levels: Mapping[str, float]) ->
 def _scenes(
     seed: int, split: str, number: int, levels: Mapping[str, float]
 ) -> Iterator[tuple[int, Scene]]:
-    """Scenes with people until there are `number` of them, the last scene cut short."""
+    """Scenes with people until there are `number` of them; who judges is the only one told of in a scene."""
     for index in count():
         scene = draw_scene(seed, split, index, levels)
-        if len(scene.area):
-            yield index, _first(scene, number)
+        there = len(scene.area)
+        if there and split in ("dev", "test"):
+            scene = _told(scene, slice(index % there, index % there + 1))
+        if there:
+            scene = _told(scene, slice(number))
+            yield index, scene
             number -= len(scene.area)
         if number <= 0:
             return
 
 
-def _first(scene: Scene, number: int) -> Scene:
-    """The scene with at most this many of its people."""
+def _told(scene: Scene, who: slice) -> Scene:
+    """The scene with some of its people; the others stay in the picture."""
     return Scene(
-        scene.image, scene.xy_image[:number], scene.visibility[:number], scene.labels[:number],
-        scene.box_xywh[:number], scene.area[:number], scene.figures,
+        scene.image, scene.xy_image[who], scene.visibility[who], scene.labels[who],
+        scene.box_xywh[who], scene.area[who], scene.figures,
     )  # fmt: skip
 
 
@@ -242,7 +247,7 @@ def rendered(data: Path, work: Path) -> Dataset:
     rows = train["annotations"] + [row for row in answers["annotations"] if row["id"] not in shown]
     learnable = _people(data, answers["images"], rows)
     test = _people(data, *_parts(_read(data, "test.json")))
-    later = test.image_id >= np.median(test.image_id)
+    later = np.arange(len(test)) >= len(test) / 2
     return Dataset(
         name="rendered",
         skeleton=COCO17,

@@ -83,8 +83,21 @@ def test_who_judges_is_not_learned_from(small: Path, tmp_path: Path):
     assert all(parts) and len(set.union(*parts)) == sum(map(len, parts))
     pictures = [path.read_bytes() for path in (small / "images").iterdir()]
     assert len(set(pictures)) == len(pictures) == sum(map(len, parts))
+    judges = [dataset.people(name) for name in ("dev", "val", "test2")]
+    assert all(len(np.unique(people.image_id)) == len(people) for people in judges)
     assert len(dataset.people("dev")) == 4
     assert len(dataset.people("val")) + len(dataset.people("test2")) == 8
+
+
+def test_who_judges_is_now_the_nearer_and_now_the_farther_person():
+    levels = {"distractors": 1.0}
+    drawn = [rendered.draw_scene(3, "dev", index, levels) for index in range(12)]
+    told = dict(rendered._scenes(3, "dev", 8, levels))
+    places = set()
+    for index, scene in told.items():
+        assert len(scene.area) == 1 and np.array_equal(scene.image, drawn[index].image)
+        places.add((len(drawn[index].area), drawn[index].area.tolist().index(scene.area[0])))
+    assert {(2, 0), (2, 1)} <= places
 
 
 def test_labels_and_answers_are_the_truth(small: Path, tmp_path: Path):

@@ -1,9 +1,9 @@
 """Train the two students that the demo project ships with, from rendered people only, and write them to assets/demo.
 
-python scripts/make_demo_students.py [--scenes 1600] [--steps 700] [--out assets/demo]
+python scripts/make_demo_students.py [--scenes 3000] [--steps 2400] [--out assets/demo]
 
 Both start from random numbers (no photograph, no ImageNet weights); each sees two thirds of the same people, one third
-of them common, in its own order. On one quiet CPU core this takes about ten minutes. The same arguments give the same
+of them common, in its own order. On one quiet CPU core this takes about half an hour. The same arguments give the same
 students on the same machine and versions.
 """
 
@@ -166,8 +166,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--scenes", type=int, default=1600)
-    parser.add_argument("--steps", type=int, default=900, help="optimizer steps of each student")
+    parser.add_argument("--scenes", type=int, default=3000)
+    parser.add_argument("--steps", type=int, default=2400, help="optimizer steps of each student")
     parser.add_argument("--out", type=Path, default=PROJECT / "assets" / "demo")
     asked = parser.parse_args()
     torch.set_num_threads(1)

@@ -23,7 +23,8 @@ class Started:
 class Stepped:
     """Steps up to `step` are done. Losses and shares are means since the last such event.
 
-    kept: share of the open, taught keypoints that received a pseudo-target, in [0, 1].
+    kept: share of the open, taught keypoints that received a pseudo-target, in [0, 1]. peak: mean height of the offers
+    for them, and distance: mean distance in heatmap cells between the two students' peaks; 0 without pseudo-targets.
     """
 
     step: int
@@ -34,6 +35,8 @@ class Stepped:
     uncertainty: float
     images_per_second: float
     eta_seconds: float
+    peak: float = 0.0
+    distance: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,11 @@ class Saved:
 
 @dataclass(frozen=True, slots=True)
 class Warned:
-    """Something a person should look at, such as an empty pool or a collapse; training goes on."""
+    """Something a person should look at; training goes on, unless Failed follows.
+
+    code: "start" (what the students start from), "collapse" and "harm" (pseudo-targets are left out from here),
+    "coupling" (the students are nearly one network), "empty_pool", "not_finite" (the loss or the weights).
+    """
 
     step: int
     code: str

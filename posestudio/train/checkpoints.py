@@ -1,12 +1,13 @@
-"""The whole state of a run at a step, in one file: students, averages and optimizer.
+"""The whole state of a run at a step, in one file: students, averages, optimizer, and what its watcher keeps.
 
 Nothing else is needed to go on, for every draw depends on the seed and the step alone.
 """
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import safetensors
 import safetensors.torch
@@ -20,14 +21,29 @@ from posestudio.train.loop import Learner
 FORMAT = "posestudio state 1"
 
 
-def save(path: Path, learner: Learner, step: int) -> None:
+def save(
+    path: Path,
+    learner: Learner,
+    step: int,
+    *,
+    best: Sequence[PoseNet] = (),
+    notes: Mapping[str, Any] | None = None,
+) -> None:
     """Write the state so that a crash leaves either the old file or the new one.
+
+    Args:
+        path: the file.
+        learner: students, averages and optimizer.
+        step: after which it is.
+        best: the best students so far, where the run keeps some.
+        notes: anything else to remember, as JSON.
 
     Raises:
         OSError: the disk does not take it.
     """
     tensors = {}
-    for name, nets in (("student", learner.students), ("average", learner.averages)):
+    nets_by_name = {"student": learner.students, "average": learner.averages, "best": best}
+    for name, nets in nets_by_name.items():
         for index, net in enumerate(nets):
             for key, value in net.state_dict().items():
                 tensors[f"{name}.{index}.{key}"] = value.detach().cpu().clone().contiguous()
@@ -35,7 +51,7 @@ def save(path: Path, learner: Learner, step: int) -> None:
         for key, value in held.items():
             tensors[f"adam.{index}.{key}"] = value.detach().cpu().clone().contiguous()
     part = path.with_suffix(".part")
-    metadata = {"format": FORMAT, "step": json.dumps(step)}
+    metadata = {"format": FORMAT, "step": json.dumps(step), "notes": json.dumps(notes or {})}
     try:
         safetensors.torch.save_file(tensors, part, metadata)
         with open(part, "rb") as file:
@@ -45,11 +61,16 @@ def save(path: Path, learner: Learner, step: int) -> None:
         part.unlink(missing_ok=True)
 
 
-def load(path: Path, learner: Learner) -> int:
+def load(path: Path, learner: Learner, best: Sequence[PoseNet] = ()) -> tuple[int, dict[str, Any]]:
     """Put the learner where `save` left it.
 
+    Args:
+        path: the file.
+        learner: of the same form.
+        best: networks to take the best students, where the file holds some.
+
     Returns:
-        The step after which it was saved.
+        The step after which it was saved, and its notes.
 
     Raises:
         WeightsError: the file is damaged or of another model.
@@ -63,11 +84,14 @@ def load(path: Path, learner: Learner) -> int:
         for name, nets in (("student", learner.students), ("average", learner.averages)):
             for index, net in enumerate(nets):
                 _fill(net, tensors, f"{name}.{index}.")
+        for index, net in enumerate(best):
+            if any(key.startswith("best.") for key in tensors):
+                _fill(net, tensors, f"best.{index}.")
         for index, (weights, held) in enumerate(_moments(learner, fresh=True)):
             for key in held:
                 held[key].copy_(tensors[f"adam.{index}.{key}"])
             learner.optimizer.state[weights] = held
-        return int(json.loads(metadata["step"]))
+        return int(json.loads(metadata["step"])), json.loads(metadata.get("notes", "{}"))
     except (safetensors.SafetensorError, KeyError, RuntimeError, ValueError) as error:
         raise WeightsError(
             f"Cannot resume from {path}: {str(error).splitlines()[0]}. Train again from the students with --from."

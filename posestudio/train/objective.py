@@ -64,17 +64,27 @@ def supervised(students: Sequence[PoseNet], batch: Batch, method: Method) -> dic
     """Losses of each student on the labeled people.
 
     Returns:
-        Named scalars; "loss" is the one to minimize.
+        Named scalars; "loss" is the one to minimize, "blank_labeled" what blank maps would have for "loss_labeled",
+        "peak_labeled" the mean height of the students' maps of the placed keypoints.
     """
     target = encode(batch.labeled_xy, method)
-    total = torch.zeros((), device=target.device)
+    total = blank = torch.zeros((), device=target.device)
+    peaks = []
     for index, student in enumerate(students):
         weight = batch.labeled_weight
         if batch.shown is not None:
             weight = weight * batch.shown[index, : len(weight), None]
-        total = total + losses.heatmap_mse(forward(student, batch.labeled, method), target, weight)
+        maps = forward(student, batch.labeled, method)
+        total = total + losses.heatmap_mse(maps, target, weight)
+        blank = blank + losses.heatmap_mse(torch.zeros_like(target), target, weight)
+        peaks.append(_mean(maps.detach().amax(dim=(-2, -1))[None], weight))
     loss = method.config.loss.labeled * total
-    return {"loss": loss, "loss_labeled": loss.detach()}
+    return {
+        "loss": loss,
+        "loss_labeled": loss.detach(),
+        "blank_labeled": method.config.loss.labeled * blank,
+        "peak_labeled": torch.stack(peaks).mean(),
+    }
 
 
 def semi_supervised(
@@ -86,6 +96,7 @@ def semi_supervised(
     generator: torch.Generator,
     voters: Sequence[PoseNet] = (),
     choose: Callable[[Pool, Batch], Pool] | None = None,
+    tell: Callable[[Sequence[Votes], Pool, Batch], None] | None = None,
 ) -> dict[str, Tensor]:
     """Losses of each student on labels and on pseudo-targets.
 
@@ -99,11 +110,12 @@ def semi_supervised(
         generator: source of every draw made here.
         voters: the networks whose votes make the pool; the students themselves when empty.
         choose: changes the pool before targets are made of it; for studies that know the truth.
+        tell: told the votes, and the pool that the targets are made of.
 
     Returns:
-        Named scalars; "loss" is the one to minimize, "kept" the share of open, taught keypoints with an accepted offer,
-        "peak" the mean height and "uncertainty" the mean uncertainty of their offers, "distance" the mean distance in
-        cells between the peaks of the two students on the crop as it is.
+        Named scalars, those of `supervised` among them. "missed": the unweighted loss on pseudo-targets, "blank": what
+        blank maps would have for it, "kept": the share of open, taught keypoints with an accepted offer, "peak" and
+        "uncertainty": their offers' means, "distance": mean cells between the first and the last voter's peaks.
     """
     if batch.unlabeled is None or batch.state is None:
         raise ValueError("semi_supervised needs a batch with unlabeled people")
@@ -112,26 +124,39 @@ def semi_supervised(
     views = draw_views(generator, batch.unlabeled, config.views.count, config.data.color)
     votes = [predict_views(voter, views, method) for voter in voters or students]
     pool = make_pool(votes, method, generator)
-    pool = pool if choose is None else choose(pool, batch)
-    total = torch.zeros((), device=batch.unlabeled.device)
+    pool = choose(pool, batch) if choose else pool
+    costs = pool.score.new_zeros(3)
     for path in range(config.views.hard_paths):
         view = draw_hard_affine(generator, batch.unlabeled, method)
         for index, student in enumerate(students):
             hard = harden(generator, batch, view, pool.xy_map[-1 - index], method, path)
-            target, target_weight = hard_target(batch, pool, index, view, method)
-            total = total + losses.heatmap_mse(
-                forward(student, hard, method), target, target_weight
-            )
+            target = hard_target(batch, pool, index, view, method)
+            costs = costs + _costs(forward(student, hard, method), *target, batch.state)
+    total, missed, blank = costs.unbind()
+    if tell is not None:
+        tell(votes, pool, batch)
     asked = ((batch.state == OPEN) & batch.taught).to(pool.score.dtype)
     return {
+        **named,
         "loss": named["loss"] + weight * total,
-        "loss_labeled": named["loss_labeled"],
         "loss_unlabeled": weight * total.detach(),
+        "missed": missed.detach(),
+        "blank": blank.detach(),
         "kept": _mean((pool.chosen >= 0).to(asked.dtype), asked),
         "uncertainty": _mean(pool.uncertainty, asked),
         "peak": _mean(pool.score, asked),
         "distance": _mean(_apart(votes)[None], asked),
     }
+
+
+def _costs(maps: Tensor, target: Tensor, weight: Tensor, state: Tensor) -> Tensor:
+    """Loss of maps, its part on pseudo-targets alone, and that part of blank maps; only the first has a gradient."""
+    theirs = weight * (state != PLACED)
+    return torch.stack([
+        losses.heatmap_mse(maps, target, weight),
+        losses.heatmap_mse(maps.detach(), target, theirs),
+        losses.heatmap_mse(torch.zeros_like(target), target, theirs),
+    ])  # fmt: skip
 
 
 def _mean(values: Tensor, counted: Tensor) -> Tensor:

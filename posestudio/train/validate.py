@@ -1,5 +1,7 @@
-"""How good the students are on the stored fold of the train labels, in seconds, while a run goes on."""
+"""How good the students are on labels that are held out, and how sure elsewhere, in seconds, while a run goes on."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,7 +11,7 @@ from torch import Tensor
 from posestudio.core import color, geometry, heatmaps
 from posestudio.models.pose_net import PoseNet
 from posestudio.train.data import Source
-from posestudio.train.objective import PLACED, forward
+from posestudio.train.objective import OPEN, PLACED, forward
 
 if TYPE_CHECKING:
     from posestudio.train.session import Session
@@ -17,33 +19,95 @@ if TYPE_CHECKING:
 CHUNK = 64
 
 
-def fold_scores(session: "Session") -> dict[str, float]:
-    """Share of the fold's placed keypoints found within 0.2 of the box's longer side, in [0, 1].
+def judged_on(session: "Session") -> list[np.ndarray]:
+    """People of the train labels on whom each student is scored: those it left out (data.cross_fit), else the fold.
+
+    They are unseen if data.hold_fold or data.cross_fit kept them out of training.
+    """
+    split, config = session.source.split, session.config
+    if split.left_out and not config.data.hold_fold:
+        return list(split.left_out)
+    return [split.fold] * len(session.learner.averages)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What students find of the labels that they are judged on.
+
+    shares: for each student the share of its people's placed keypoints within 0.2 of the box's longer side, and within
+    0.1. near: (N,) for each person and student the share within 0.1. peak: median height of the peaks. people: a
+    student.
+    """
+
+    shares: list[tuple[float, float]]
+    near: np.ndarray
+    peak: float
+    people: int
+
+
+def held_out(session: "Session", nets: Sequence[PoseNet], most: int | None = None) -> Held | None:
+    """Let each student find the placed keypoints of the people that `judged_on` names; None when there is nobody.
+
+    Args:
+        session: the run.
+        nets: students.
+        most: people a student at most, always the same ones.
+    """
+    shares, near, heights, count = [], [], [], 0
+    for net, fold in zip(nets, judged_on(session), strict=False):
+        people = some(fold, most, session.config.train.seed)
+        if len(people) == 0:
+            return None
+        boxes = torch.from_numpy(session.snapshot.people.box_xywh[people])
+        zoom = geometry.box_to_crop(boxes, session.method.size_hw, session.config.data.padding)
+        longer = boxes[:, 2:].amax(dim=1) * zoom[:, 0, 0]
+        found, height = peaks(net, session, people)
+        placed = session.source.state[people] == PLACED
+        away = (found - session.source.xy_crop[people].double()).norm(dim=-1) / longer[:, None]
+        close = ((away <= 0.1) & placed).double()
+        shares.append((float((away <= 0.2)[placed].double().mean()), float(close[placed].mean())))
+        near.append((close.sum(dim=1) / placed.sum(dim=1)).numpy())
+        heights.append(height[placed])
+        count = len(people)
+    peak = round(float(torch.cat(heights).median()), 4)
+    return Held(shares, np.concatenate(near), peak, count)
+
+
+def fold_scores(
+    session: "Session", nets: Sequence[PoseNet] | None = None, most: int | None = None
+) -> dict[str, float]:
+    """`held_out` of the run's averages, or other networks, as numbers by name.
 
     Returns:
-        "pck_a", "pck_b" (with two students) and "people"; nothing when the fold is empty. The people of the fold are
-        unseen only if data.hold_fold kept them out of training.
+        For student a, and b if there are two: "pck_a" within 0.2 of the box's longer side and "pck10_a" within 0.1,
+        shares in [0, 1]; "peak", the median height of their peaks; "people". Nothing when there is nobody.
     """
-    source, people = session.source, session.snapshot.people
-    fold = source.split.fold
-    if len(fold) == 0:
+    held = held_out(session, nets or session.learner.averages, most)
+    if held is None:
         return {}
-    size_hw = session.method.size_hw
-    boxes = torch.from_numpy(people.box_xywh[fold])
-    zoom = geometry.box_to_crop(boxes, size_hw, session.config.data.padding)[:, 0, 0]
-    allowed = 0.2 * boxes[:, 2:].amax(dim=1) * zoom
-    truth, placed = source.xy_crop[fold].double(), source.state[fold] == PLACED
-    scores: dict[str, float] = {"people": float(len(fold))}
-    for name, net in zip("ab", session.learner.averages, strict=False):
-        found = torch.cat(
-            [
-                points(net, source, fold[at : at + CHUNK], session)
-                for at in range(0, len(fold), CHUNK)
-            ]
-        )
-        near = (found - truth).norm(dim=-1) <= allowed[:, None]
-        scores[f"pck_{name}"] = round(float(near[placed].double().mean()), 4)
+    scores = {"people": float(held.people), "peak": held.peak}
+    for name, (pck, pck10) in zip("ab", held.shares, strict=False):
+        scores |= {f"pck_{name}": round(pck, 4), f"pck10_{name}": round(pck10, 4)}
     return scores
+
+
+def unlabeled_peak(session: "Session", nets: Sequence[PoseNet], most: int) -> float | None:
+    """Median height of students' peaks for open, taught keypoints of some unlabeled people; None if none is open."""
+    source = session.source
+    asked = (source.state == OPEN) & source.taught
+    people = source.split.unlabeled
+    people = some(people[asked[people].any(dim=1).numpy()], most, session.config.train.seed)
+    if len(people) == 0:
+        return None
+    heights = [peaks(net, session, people)[1][asked[people]] for net in nets]
+    return round(float(torch.cat(heights).median()), 4)
+
+
+def some(people: np.ndarray, most: int | None, seed: int) -> np.ndarray:
+    """At most so many of the people, always the same ones."""
+    if most is None or len(people) <= most:
+        return people
+    return np.sort(np.random.default_rng([seed, 13]).permutation(people)[:most])
 
 
 def plain_crops(source: Source, indices: np.ndarray, size_hw: tuple[int, int]) -> Tensor:
@@ -54,11 +118,20 @@ def plain_crops(source: Source, indices: np.ndarray, size_hw: tuple[int, int]) -
 
 
 @torch.no_grad()
-def points(net: PoseNet, source: Source, indices: np.ndarray, session: "Session") -> Tensor:
-    """Keypoints (B, K, 2) in crop pixels, float64, that a student sees on plain crops."""
-    training = net.training
-    crops = plain_crops(source, indices, session.method.size_hw).to(session.device)
-    maps = forward(net.eval(), crops, session.method)
+def peaks(net: PoseNet, session: "Session", people: np.ndarray) -> tuple[Tensor, Tensor]:
+    """What a student sees on plain crops of some people.
+
+    Returns:
+        Keypoints (B, K, 2) in crop pixels, float64, and the heights (B, K) of their peaks.
+    """
+    training, found = net.training, []
+    net.eval()
+    for at in range(0, len(people), CHUNK):
+        part = people[at : at + CHUNK]
+        crops = plain_crops(session.source, part, session.method.size_hw).to(session.device)
+        maps = forward(net, crops, session.method)
+        xy_map, height = heatmaps.decode(maps, "dark", session.config.data.spread)
+        xy_crop = geometry.points_to_crop(xy_map, net.stride)
+        found.append((xy_crop.cpu().double(), height.cpu().float()))
     net.train(training)
-    xy_map, _ = heatmaps.decode(maps, "dark", session.config.data.spread)
-    return geometry.points_to_crop(xy_map, net.stride).cpu().double()
+    return torch.cat([xy for xy, _ in found]), torch.cat([height for _, height in found])

@@ -4,7 +4,6 @@ python -m posestudio.train.worker RUN_DIR
 torchrun --nproc-per-node 2 -m posestudio.train.worker RUN_DIR
 """
 
-import dataclasses
 import os
 import sys
 import time
@@ -16,16 +15,17 @@ import torch
 import torch.distributed
 
 from posestudio.errors import PoseStudioError, TrainingError
-from posestudio.events import Evaluated, Event, Failed, Saved, Started, Stepped, Stopped, Warned
+from posestudio.events import Evaluated, Event, Failed, Saved, Started, Stopped, Warned
 from posestudio.models.weights import save_student
 from posestudio.train import checkpoints, data, loop, objective, validate
 from posestudio.train.run_folder import STUDENT_FILES, RunFolder
 from posestudio.train.session import Progress, Session, default_device, open_session
+from posestudio.train.watch import Tell, Watch, best_of
 
-REPORT_EVERY = 10
-"""Steps between two Stepped events."""
 TRIAL_STEPS = 12
 """Steps that are timed, and thrown away, to turn minutes into steps."""
+
+Choose = Callable[[objective.Pool, objective.Batch], objective.Pool]
 
 
 def run(
@@ -34,6 +34,7 @@ def run(
     stop: Callable[[], bool] | None = None,
     on_event: Callable[[Event], None] | None = None,
     progress: Progress | None = None,
+    choose: Choose | None = None,
 ) -> dict[str, Any]:
     """Train, or go on training, a run folder to its end or until it is asked to stop.
 
@@ -42,9 +43,11 @@ def run(
         stop: asked before every step; a file named "stop" in the folder asks the same.
         on_event: told every event after it is on disk.
         progress: told about long work before the first step.
+        choose: see `objective.semi_supervised`.
 
     Returns:
-        metrics.json: steps, seconds, images_per_second and the scores of both students on the stored fold.
+        metrics.json: steps, seconds, images_per_second, the scores of both students on the held-out labels, and
+        kept_step when an alarm made it keep those of an earlier step.
 
     Raises:
         TrainingError: the run cannot start, is running already, or its loss is not finite.
@@ -53,7 +56,7 @@ def run(
     torch.set_num_threads(folder.config().train.threads or max(1, (os.cpu_count() or 2) - 1))
     with _processes() as share:
         if share[0] != 0:
-            return _train(folder, share, stop=None, tell=lambda event: None, progress=None)
+            return _train(folder, share, None, lambda event: None, None, choose)
         with folder.hold():
             (path / "stop").unlink(missing_ok=True)
             step = 0
@@ -66,7 +69,7 @@ def run(
                     on_event(event)
 
             try:
-                return _train(folder, share, stop=stop, tell=tell, progress=progress)
+                return _train(folder, share, stop, tell, progress, choose)
             except (PoseStudioError, RuntimeError, OSError, MemoryError) as error:
                 tell(Failed(step=step, message=str(error) or type(error).__name__))
                 raise
@@ -91,10 +94,10 @@ class _processes:
 def _train(
     folder: RunFolder,
     share: tuple[int, int],
-    *,
     stop: Callable[[], bool] | None,
-    tell: Callable[[Event], None],
+    tell: Tell,
     progress: Progress | None,
+    choose: Choose | None,
 ) -> dict[str, Any]:
     """The run itself, in one process."""
     if share[0] != 0:
@@ -103,26 +106,21 @@ def _train(
     session = open_session(folder, steps=steps, share=share, progress=progress)
     if share[1] > 1 and share[0] == 0:
         torch.distributed.barrier()
-    first = 0
-    if folder.state_path.exists():
-        first = checkpoints.load(folder.state_path, session.learner)
-        folder.forget_after(first)
+    watcher = Watch(session, steps)
+    first = _resume(folder, session, watcher)
     split = session.source.split
     tell(Started(first, steps, len(split.labeled), len(split.unlabeled), time.time()))
     for notice in session.notices:
         tell(Warned(first, "start", notice))
+    watcher.begin(first, tell)
     started, done, reason = time.perf_counter(), first, "done"
-    for done, losses in _steps(session, first + 1, steps):
-        event = losses.report(done, steps)
-        if event is not None:
-            tell(event)
-            if event.kept == 0 and session.config.loss.unlabeled > 0 and done > steps // 4:
-                tell(Warned(done, "empty_pool", "No pseudo-heatmap passed the threshold lately."))
+    for step in _steps(session, first + 1, steps, make_objective(session, watcher, choose)):
+        done = step.step
+        watcher.after(step, tell)
         asked = _asked(folder, stop, share)
         if done % session.config.train.save_every == 0 or asked or done == steps:
-            keep(folder, session, done, tell)
-        if session.config.train.look_every and done % session.config.train.look_every == 0:
-            tell(Evaluated(done, "fold", validate.fold_scores(session)))
+            watcher.check(done, tell, weights=True)
+            keep(folder, session, done, tell, watcher)
         if asked and done < steps:
             reason = "asked"
             break
@@ -133,14 +131,26 @@ def _train(
         "steps": done,
         "seconds": round(folder.metrics().get("seconds", 0.0) + seconds, 2),
         "images_per_second": round((done - first) * people / max(seconds, 1e-9), 2),
-        "fold": validate.fold_scores(session),
+        "fold": validate.fold_scores(session, watcher.students()),
         "device": session.device.type,
+        **watcher.kept(),
     }
     if share[0] == 0:
         tell(Evaluated(done, "fold", metrics["fold"]))
         folder.write_json("metrics.json", metrics)
         tell(Stopped(done, reason))
     return metrics
+
+
+def _resume(folder: RunFolder, session: Session, watcher: Watch) -> int:
+    """Go to where the run was saved, if it was; the step after which that is."""
+    if not folder.state_path.exists():
+        return 0
+    best = [best_of(net) for net in session.learner.averages]
+    first, notes = checkpoints.load(folder.state_path, session.learner, best)
+    watcher.restore(notes, best)
+    folder.forget_after(first)
+    return first
 
 
 def length(folder: RunFolder, share: tuple[int, int], progress: Progress | None) -> int:
@@ -153,7 +163,7 @@ def length(folder: RunFolder, share: tuple[int, int], progress: Progress | None)
             raise TrainingError("A distributed run needs train.steps, not minutes.")
         trial = open_session(folder, steps=TRIAL_STEPS, progress=progress)
         times = [time.perf_counter()]
-        for _ in _steps(trial, 1, TRIAL_STEPS):
+        for _ in _steps(trial, 1, TRIAL_STEPS, make_objective(trial)):
             times.append(time.perf_counter())
         paces = sorted(after - before for before, after in zip(times[2:], times[3:], strict=False))
         pace = paces[len(paces) // 2]
@@ -162,72 +172,37 @@ def length(folder: RunFolder, share: tuple[int, int], progress: Progress | None)
     return int(record["steps"])
 
 
-def keep(folder: RunFolder, session: Session, step: int, tell: Callable[[Event], None]) -> None:
+def keep(
+    folder: RunFolder, session: Session, step: int, tell: Tell, watcher: Watch | None = None
+) -> None:
     """Save the state to resume from and the students to use."""
     if session.share[0] != 0:
         return
-    checkpoints.save(folder.state_path, session.learner, step)
+    best = watcher.best if watcher else []
+    notes = watcher.notes() if watcher else None
+    checkpoints.save(folder.state_path, session.learner, step, best=best, notes=notes)
+    students = watcher.students() if watcher else session.learner.averages
     extra = {"skeleton": session.snapshot.skeleton.to_dict(), "step": step}
-    for net, file in zip(session.learner.averages, STUDENT_FILES.values(), strict=False):
+    extra |= watcher.kept() if watcher else {}
+    for net, file in zip(students, STUDENT_FILES.values(), strict=False):
         save_student(folder.path / file, net, extra)
     tell(Saved(step))
 
 
-@dataclasses.dataclass(slots=True)
-class _Means:
-    """Losses since the last report, summed on the device so that no step waits for it."""
-
-    people: int
-    sums: dict[str, torch.Tensor] = dataclasses.field(default_factory=dict)
-    count: int = 0
-    since: float = dataclasses.field(default_factory=time.perf_counter)
-
-    def add(self, losses: dict[str, torch.Tensor]) -> None:
-        for name, value in losses.items():
-            self.sums[name] = self.sums.get(name, torch.zeros_like(value)) + value
-        self.count += 1
-
-    def report(self, step: int, steps: int) -> Stepped | None:
-        """The means as an event, every REPORT_EVERY steps and at the last one.
-
-        Raises:
-            TrainingError: the loss is not finite.
-        """
-        if step % REPORT_EVERY and step != steps:
-            return None
-        means = {name: float(value) / self.count for name, value in self.sums.items()}
-        if not abs(means["loss"]) < float("inf"):
-            raise TrainingError(
-                f"The loss is {means['loss']} near step {step}. Lower --set train.lr=..., then train again."
-            )
-        pace = (time.perf_counter() - self.since) / self.count
-        self.sums, self.count, self.since = {}, 0, time.perf_counter()
-        return Stepped(
-            step=step,
-            loss=means["loss"],
-            loss_labeled=means["loss_labeled"],
-            loss_unlabeled=means.get("loss_unlabeled", 0.0),
-            kept=means.get("kept", 0.0),
-            uncertainty=means.get("uncertainty", 0.0),
-            images_per_second=self.people / pace,
-            eta_seconds=(steps - step) * pace,
-        )
-
-
-def _steps(session: Session, first: int, last: int) -> Iterator[tuple[int, _Means]]:
-    """Step from first to last; the means so far come with each."""
-    config = session.config
+def _steps(
+    session: Session, first: int, last: int, minimized: loop.Objective
+) -> Iterator[loop.Step]:
+    """Step from first to last."""
     batches = data.batches(
-        session.source, config, first=first, last=last, device=session.device, share=session.share
-    )
-    unlabeled = config.data.batch_unlabeled if config.loss.unlabeled > 0 else 0
-    means = _Means(config.data.batch_labeled + unlabeled)
-    for step in loop.fit(session.learner, batches, make_objective(session)):
-        means.add(step.losses)
-        yield step.step, means
+        session.source, session.config, first=first, last=last, device=session.device,
+        share=session.share,
+    )  # fmt: skip
+    return loop.fit(session.learner, batches, minimized)
 
 
-def make_objective(session: Session) -> loop.Objective:
+def make_objective(
+    session: Session, watcher: Watch | None = None, choose: Choose | None = None
+) -> loop.Objective:
     """The loss of this run's method as a function of students, batch and step."""
     config, method = session.config, session.method
 
@@ -235,12 +210,12 @@ def make_objective(session: Session) -> loop.Objective:
         if config.loss.unlabeled == 0 or batch.unlabeled is None:
             return objective.supervised(students, batch, method)
         risen = min(1.0, max(0, step - config.loss.delay) / max(1, config.loss.ramp))
-        if risen == 0:
+        if risen == 0 or (watcher is not None and watcher.dropped):
             return objective.supervised(students, batch, method)
         generator = data.step_generator(config.train.seed, step, 3 + session.share[0])
         return objective.semi_supervised(
             students, batch, method, weight=config.loss.unlabeled * risen, generator=generator,
-            voters=session.voters,
+            voters=session.voters, choose=choose,
         )  # fmt: skip
 
     return minimized

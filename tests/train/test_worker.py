@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file
 
 from posestudio.errors import TrainingError
-from posestudio.events import Evaluated, Failed, Saved, Started, Stepped, Stopped
+from posestudio.events import Evaluated, Failed, Saved, Started, Stepped, Stopped, Warned
 from posestudio.models.weights import load_student
 from posestudio.train import objective, worker
 from posestudio.train.run_folder import RunFolder
@@ -126,19 +127,28 @@ def test_two_workers_on_one_run_are_refused(whole: Path):
     assert not folder.alive()
 
 
-def test_a_loss_that_is_not_finite_ends_the_run_with_words(
-    project: Path, snapshot: str, whole: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_loss_that_is_not_finite_ends_the_run_with_words_and_keeps_the_checkpoint_before(
+    project: Path, snapshot: str, monkeypatch: pytest.MonkeyPatch
 ):
     run = people.write_run(project, "burst", snapshot, {"train.steps": 40})
+    folder, plain = RunFolder(run), objective.losses.heatmap_mse
+
+    def poisoned(*maps):
+        saved = any(isinstance(event, Saved) for event in folder.events())
+        return plain(*maps) * (float("nan") if saved else 1.0)
+
     with monkeypatch.context() as patch:
-        poison = objective.losses.heatmap_mse
-        patch.setattr(objective.losses, "heatmap_mse", lambda *maps: poison(*maps) * float("nan"))
-        with pytest.raises(TrainingError, match="The loss is nan near step 10"):
+        patch.setattr(objective.losses, "heatmap_mse", poisoned)
+        with pytest.raises(TrainingError, match="near step 8"):
             worker.run(run)
-    folder = RunFolder(run)
     assert folder.status() == "failed"
-    failed = folder.events()[-1]
+    warned, failed = folder.events()[-2:]
+    assert isinstance(warned, Warned) and warned.code == "not_finite"
     assert isinstance(failed, Failed) and "train.lr" in failed.message
+    assert [e.step for e in folder.events() if isinstance(e, Saved)] == [4]
+    assert all(tensor.isfinite().all() for tensor in load_file(folder.state_path).values())
+    worker.run(run, stop=lambda: True)
+    assert folder.metrics()["steps"] == 5
 
 
 def test_minutes_become_steps_once(project: Path, snapshot: str):

@@ -72,9 +72,7 @@ def results(tmp_path: Path) -> Path:
 
 def grid(text: str) -> dict[str, dict[str, str]]:
     """A Markdown table by its first column."""
-    head, _, *body = (
-        line[2:-2].split(" | ") for line in text.splitlines()
-    )
+    head, _, *body = (line[2:-2].split(" | ") for line in text.splitlines())
     return {row[0]: dict(zip(head, row, strict=True)) for row in body}
 
 

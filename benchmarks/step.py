@@ -113,7 +113,7 @@ def make_bench(preset: str, size: str, changes: dict[str, Any], steps: int) -> B
     )
     method = objective.Method(config, COCO17.flip_index, session.passes(config, device))
     run = session.Session(
-        config, None, source, learner, method, device, (0, 1), []  # type: ignore[arg-type]
+        config, None, source, learner, students, method, device, (0, 1), []  # type: ignore[arg-type]
     )  # fmt: skip
     batches = data.batches(source, config, first=1, last=steps, device=device)
     return Bench(

@@ -49,7 +49,7 @@ def test_the_stored_fold_is_unseen_when_it_was_held(tmp_path):
 def test_each_student_has_its_own_unseen_people(tmp_path):
     labels = rows()
     run(tmp_path, "one", labels, **{"data.cross_fit": 0.25})
-    first, second = evidence.unseen(tmp_path, "one", labels).all(axis=2)
+    first, second = np.asarray(evidence.unseen(tmp_path, "one", labels).all(axis=2))
     config = RunFolder(tmp_path / "runs" / "one").config()
     snapshot = snapshots.Snapshot("", SKELETON, labels, np.ones(4, bool))
     theirs = data.split_people(snapshot, config).left_out
@@ -121,7 +121,7 @@ def test_evidence_comes_back_as_it_was_heard(heard):
     judges = evidence.read(path, labels, fresh)
     assert [judge.name for judge in judges] == ["both", "a", "b"]
     both, a, b = judges
-    known = np.isfinite(both.measures).all(axis=2)
+    known = np.asarray(np.isfinite(both.measures).all(axis=2))
     assert (known[index] == [True, True, True, False]).all()  # the foot is untaught
     assert known.sum() == 9
     distance = both.measures[index, 0, doubt.FEATURES.index("distance")]

@@ -103,6 +103,13 @@ def test_describe_has_no_nan():
     assert np.isfinite(queue.describe(known, BOX)).all()
 
 
+def chances_of_both(judges, box, label):
+    """The probability of an error by both students, which these people have enough unseen labels for."""
+    found = queue.chances(judges, box, label)["both"].probability
+    assert found is not None
+    return found
+
+
 def judges_of(count=120, kinds=4, seed=0, labeled=60, unseen=(20, 20)):
     """Both students and each alone about people whose true doubt is known; labels of the first `labeled`.
 
@@ -126,7 +133,8 @@ def judges_of(count=120, kinds=4, seed=0, labeled=60, unseen=(20, 20)):
         measures = np.where(
             new[..., None], 3 * measures + 1, -9.0
         )  # no doubt about what was learned
-        found.append(evidence.Judge(name, seen, measures, fresh[who].all(axis=0)))
+        unseen_by_all = np.asarray(fresh[who].all(axis=0))
+        found.append(evidence.Judge(name, seen, measures, unseen_by_all))
     return found, label, wrong["both"]
 
 
@@ -154,12 +162,12 @@ def test_people_whom_one_student_left_out_calibrate_both():
 def test_labels_that_a_student_has_seen_never_calibrate():
     judges, label, _ = judges_of(count=400)
     box = np.tile([0.0, 0.0, 50.0, 100.0], (400, 1))
-    first = queue.chances(judges, box, label)["both"].probability
+    first = chances_of_both(judges, box, label)
     label[40:60] += 1000  # seen by both: must not be looked at
-    second = queue.chances(judges, box, label)["both"].probability
+    second = chances_of_both(judges, box, label)
     np.testing.assert_array_equal(first, second)
     label[:20] += 1000  # left out by a
-    assert np.nanmean(queue.chances(judges, box, label)["both"].probability) > np.nanmean(first)
+    assert np.nanmean(chances_of_both(judges, box, label)) > np.nanmean(first)
 
 
 def test_few_unseen_labels_give_the_rank_of_the_mean_grade():
@@ -186,5 +194,6 @@ def test_people_whom_the_judges_do_not_know_keep_the_doubt_of_their_predictions(
     known = of(judges)
     known.score[150] = [0.9, 0.2, 0.5, np.nan]
     found = queue.doubt(known, box, label, calibrating=np.zeros((200, 4), bool), judges=judges)
+    assert found.probability is not None
     assert found.probability[150, 1] > found.probability[150, 0]
     assert np.isnan(found.probability[150, 3]) and np.isfinite(found.probability[151]).all()

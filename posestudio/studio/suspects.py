@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from posestudio.core import calibrate, sides
 from posestudio.studio import queue
 from posestudio.studio.evidence import Judge
 
@@ -19,11 +20,20 @@ FAR = 0.3
 PAIR = 1.5
 """How much one pair alone must say, beside all pairs together, to count as much. Ours, on lspet."""
 
-SWAPPED = 1.0
-"""Keypoints' worth of confident opinion from which a person is a swap suspect. Ours."""
-
 LEARNED = 0.5
 """What the opinion of students who have learned the label counts beside that of one who has not. Ours."""
+
+SHARE = 0.03
+"""Share of people that are swapped before anything is known of them. Ours: about that of lspet's labels."""
+
+SUSPECT = 0.05
+"""Chance of a swap from which a person is a swap suspect. Ours."""
+
+WEIGHTS = (0.45, 1.8)
+"""Log odds of a swap for each keypoint's worth of opinion, and for a pose that looks swapped. Ours, fitted on lspet;
+from LEAST people whose labels a student has not seen they are fitted anew."""
+
+LEAST = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +55,14 @@ class Opinion:
 class Suspects:
     """How suspect labels are.
 
-    swap: (N,) keypoints' worth of opinion for a left/right swap of the person or of one pair, 0 or more. swapped:
-    (N, K) bool, the keypoints that fit better when swapped. misplaced: (N, K) in [0, 1]. distance: (N, K) pixels from
-    the label to the opinion. opinion: behind it.
+    swap: (N,) chance that left and right of the person, or of one pair, are swapped. swapped: (N, K) bool, the labels
+    that would change places. turned: (N, K) bool, those of pairs that fit better then. misplaced: (N, K) in [0, 1].
+    distance: (N, K) pixels from the label to the opinion. opinion: behind it.
     """
 
     swap: np.ndarray
     swapped: np.ndarray
+    turned: np.ndarray
     misplaced: np.ndarray
     distance: np.ndarray
     opinion: Opinion
@@ -87,8 +98,8 @@ def suspect(
     """Hold opinions against labels.
 
     A keypoint of a left/right pair speaks for a swap as far as its prediction lies nearer to the partner's label than
-    to its own, weighted by the chance that the prediction is right. All pairs of a person are added up, or one pair
-    is taken alone if it says more.
+    to its own, weighted by the chance that the prediction is right. All pairs of a person are added up, and so is how
+    swapped its pose looks beside the others' (`core/sides.py`); or one pair is taken alone if it says more.
 
     Args:
         opinion: about N people.
@@ -107,16 +118,32 @@ def suspect(
     gain = np.nan_to_num(away - np.minimum(other / height / FAR, 1.0)) * weight
     gain = np.where(mirror == np.arange(len(mirror)), 0.0, gain)
     pair = gain + gain[:, mirror]
-    total = gain.sum(axis=1)
-    best = PAIR * pair.max(axis=1, initial=0.0)
+    posed = -sides.judged(xy_label, flip_index)
+    worth = _weights(gain.sum(axis=1), posed, np.asarray(opinion.unseen.any(axis=1)))
+    total = worth[0] * gain.sum(axis=1) + worth[1] * posed
+    best = worth[0] * PAIR * pair.max(axis=1, initial=0.0)
     whole = total >= best
+    odds = np.log(SHARE / (1 - SHARE)) + np.maximum(total, best)
+    paired = np.isfinite(xy_label).all(axis=-1) & (mirror != np.arange(len(mirror)))
+    paired &= paired[:, mirror]
     return Suspects(
-        swap=np.maximum(total, best),
-        swapped=(pair > 0) & (whole[:, None] | (pair == pair.max(axis=1, keepdims=True))),
+        swap=np.where(paired.any(axis=1), 1 / (1 + np.exp(-odds)), 0.0),
+        swapped=paired & (whole[:, None] | (pair == pair.max(axis=1, keepdims=True))),
+        turned=paired & (pair > 0),
         misplaced=np.where(distance > queue.TOLERANCE * height, np.nan_to_num(away) * weight, 0.0),
         distance=distance,
         opinion=opinion,
     )
+
+
+def _weights(gain: np.ndarray, posed: np.ndarray, unseen: np.ndarray) -> np.ndarray:
+    """Log odds (2,) of a swap for a unit of either number, from people whose swapped labels have the opposite ones."""
+    numbers = np.stack([gain, posed], axis=1)[unseen]
+    if len(numbers) < LEAST:
+        return np.array(WEIGHTS)
+    both = np.concatenate([numbers, -numbers])
+    found = calibrate.logistic(both, np.arange(len(both)) >= len(numbers), np.ones(2))
+    return np.maximum(found, 0.0)
 
 
 def ranked(found: Suspects) -> list[tuple[int, float, bool]]:
@@ -126,7 +153,7 @@ def ranked(found: Suspects) -> list[tuple[int, float, bool]]:
         (index, score, whether a swap is suspected), most suspect first.
     """
     worst = found.misplaced.max(axis=1, initial=0.0)
-    swaps = found.swap >= SWAPPED
+    swaps = found.swap >= SUSPECT
     score = np.where(swaps, found.swap, worst)
     order = np.lexsort((-score, ~swaps))
     return [(int(i), float(score[i]), bool(swaps[i])) for i in order if score[i] > 0]
@@ -134,7 +161,7 @@ def ranked(found: Suspects) -> list[tuple[int, float, bool]]:
 
 def keypoints(index: int, names: tuple[str, ...], found: Suspects) -> list[dict[str, Any]]:
     """The suspect keypoints of one person, most suspect first, each with its numbers and its reason."""
-    swap = found.swap[index] >= SWAPPED
+    swap = found.swap[index] >= SUSPECT
     asked = found.swapped[index] if swap else found.misplaced[index] > 0
     rows = [
         {
@@ -151,10 +178,12 @@ def keypoints(index: int, names: tuple[str, ...], found: Suspects) -> list[dict[
     return sorted(rows, key=lambda row: -row["score"])
 
 
-def reason(points: Sequence[dict[str, Any]], *, swap: bool) -> str:
+def reason(index: int, points: Sequence[dict[str, Any]], found: Suspects) -> str:
     """Why a person's labels are suspect, in words, with a remark where the students have learned them."""
-    if swap:
-        said = f"left and right look swapped: {len(points)} keypoints fit better the other way"
+    if found.swap[index] >= SUSPECT:
+        mine = found.swapped[index]
+        fit = int((found.turned[index] & mine).sum())
+        said = f"left and right look swapped: {fit} of {int(mine.sum())} keypoints fit better the other way"
     else:
         said = ", ".join(point["reason"] for point in points[: queue.TOP])
     learned = not any(point["unseen"] for point in points)

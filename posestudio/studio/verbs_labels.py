@@ -293,9 +293,9 @@ def _suspect_queue(
     opinion = suspects.witnesses(judges, people_.box_xywh, people_.xy_image)
     found = suspects.suspect(opinion, people_.box_xywh, label_, snapshot.skeleton.flip_index)
     items = []
-    for i, score, swap in suspects.ranked(found)[:limit]:
+    for i, score, _ in suspects.ranked(found)[:limit]:
         points = suspects.keypoints(i, snapshot.skeleton.keypoints, found)
-        why = suspects.reason(points, swap=swap)
+        why = suspects.reason(i, points, found)
         items.append(_item(snapshot, i, _open(snapshot), score=score, reason=why, points=points))
     learned = (asked & ~opinion.unseen).any(axis=1).sum()
     note = None if not learned else (

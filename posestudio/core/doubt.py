@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from posestudio.core import heatmaps, pseudo
+from posestudio.core.peaks import AGREE_CELLS, second_peak, value_at, view_peaks
 
 FEATURES = (
     "unconfidence", "spread", "distance", "entropy", "second_peak", "uncertainty", "side", "limb",
 )  # fmt: skip
-"""Columns of `measure`, in order; each function below says what its own is."""
+"""Columns of `measure`, in order; each function below, or in core/peaks.py, says what its own is."""
 
 LONGEST = 4.0
 """Largest z-score of a limb. Ours."""
@@ -69,31 +69,20 @@ def measure(
     votes = torch.cat([one.maps for one in opinions])
     valid = torch.cat([one.valid for one in opinions])
     mean = pseudo.combine(votes, valid, "mean")
-    peaks, score = pseudo.view_peaks(votes, valid)
+    peaks, score = view_peaks(votes, valid)
     tall = height_map[:, None].clamp(min=1e-6)
     uncertain = [pseudo.uncertainty(one.maps, one.valid, normalize=True) for one in opinions]
     columns = {
-        "unconfidence": 1 - at(mean, xy_map),
+        "unconfidence": 1 - value_at(mean, xy_map),
         "spread": spread(peaks, score, xy_map) / tall,
         "distance": distance(opinions) / tall,
         "entropy": entropy(mean),
-        "second_peak": second_peak(mean),
+        "second_peak": second_peak(mean, heatmaps.decode(mean, "argmax")[0]),
         "uncertainty": torch.stack(uncertain).mean(dim=0),
         "side": side(mean, xy_map, flip_index),
         "limb": torch.zeros_like(mean[..., 0, 0]) if prior is None else limb(prior, xy_map),
     }
     return torch.stack([columns[name] for name in FEATURES], dim=-1)
-
-
-def at(maps: Tensor, xy_map: Tensor) -> Tensor:
-    """Values (B, K) of maps (B, K, h, w) at points (B, K, 2), of the nearest cell; points outside count at the edge.
-
-    At its own peak this is what heatmap methods call confidence: low where the mean vote is low.
-    """
-    height, width = maps.shape[-2:]
-    x = xy_map[..., 0].round().long().clamp(0, width - 1)
-    y = xy_map[..., 1].round().long().clamp(0, height - 1)
-    return maps.flatten(-2).gather(-1, (y * width + x)[..., None])[..., 0]
 
 
 def spread(peaks: Tensor, score: Tensor, xy_map: Tensor) -> Tensor:
@@ -138,21 +127,6 @@ def entropy(maps: Tensor) -> Tensor:
     return spent / torch.log(torch.tensor(float(mass.shape[-1])))
 
 
-def second_peak(maps: Tensor) -> Tensor:
-    """Height (B, K) of the second distinct peak over the first, in [0, 1].
-
-    A peak is a cell that is the highest within AGREE_CELLS on both axes; distinct means farther than that from the
-    first.
-
-    Source: multiple-peak entropy (Liu and Ferrari, ICCV 2017) looks at the same peaks; the ratio is ours.
-    """
-    radius = int(pseudo.AGREE_CELLS)
-    highest = F.max_pool2d(maps, 2 * radius + 1, stride=1, padding=radius)
-    peaks = torch.where((maps == highest) & (maps > 0), maps, torch.zeros_like(maps)).flatten(-2)
-    first, second = peaks.topk(2, dim=-1).values.unbind(dim=-1)
-    return second / first.clamp(min=1e-6)
-
-
 def side(maps: Tensor, xy_map: Tensor, flip_index: Sequence[int]) -> Tensor:
     """How much a keypoint and its mirrored partner claim each other's place: left/right ambiguity.
 
@@ -169,9 +143,9 @@ def side(maps: Tensor, xy_map: Tensor, flip_index: Sequence[int]) -> Tensor:
     """
     index = torch.as_tensor(flip_index, dtype=torch.long, device=maps.device)
     there = xy_map[:, index]
-    own, other = at(maps, xy_map).clamp(min=0), at(maps, there).clamp(min=0)
+    own, other = value_at(maps, xy_map).clamp(min=0), value_at(maps, there).clamp(min=0)
     claimed = (other + other[:, index]) / (own + own[:, index]).clamp(min=1e-3)
-    return claimed.masked_fill((xy_map - there).norm(dim=-1) <= pseudo.AGREE_CELLS, 0.0)
+    return claimed.masked_fill((xy_map - there).norm(dim=-1) <= AGREE_CELLS, 0.0)
 
 
 def fit_limbs(xy: Tensor, limbs: Sequence[tuple[int, int]]) -> LimbPrior:

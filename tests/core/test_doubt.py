@@ -79,15 +79,6 @@ def test_entropy_of_one_cell_and_of_a_flat_map():
     assert found[0] == pytest.approx(0, abs=1e-6) and found[1] == pytest.approx(1, abs=1e-6)
 
 
-def test_a_second_peak_is_a_distinct_one():
-    near = heatmaps.encode(torch.tensor([[[10.0, 10.0]]]), SIZE, 1.5)
-    apart = near + 0.6 * heatmaps.encode(torch.tensor([[[10.0, 22.0]]]), SIZE, 1.5)
-    shoulder = near + 0.6 * heatmaps.encode(torch.tensor([[[12.0, 10.0]]]), SIZE, 1.5)
-    assert doubt.second_peak(apart)[0, 0] == pytest.approx(0.6, abs=0.01)
-    assert doubt.second_peak(shoulder)[0, 0] < 0.01
-    assert doubt.second_peak(torch.zeros(1, 1, *SIZE))[0, 0] == 0
-
-
 def test_sides_that_claim_each_others_place():
     both = [[1.0, 1.0], [1.0, 1.0]]
     swapped = opinion([[LEFT, RIGHT], [RIGHT, LEFT]], both)
@@ -96,12 +87,6 @@ def test_sides_that_claim_each_others_place():
     assert numbers([beside], ([10.0, 10.0], [11.0, 10.0]))["side"].tolist() == [0, 0]
     alone = doubt.side(swapped.maps.mean(dim=0), torch.tensor([[LEFT, RIGHT]]), (0, 1))
     assert alone.tolist() == [[0, 0]]
-
-
-def test_a_point_outside_counts_at_the_edge():
-    maps = torch.zeros(1, 1, *SIZE)
-    maps[0, 0, 0, -1] = 0.7
-    assert doubt.at(maps, torch.tensor([[[99.0, -5.0]]])).item() == pytest.approx(0.7)
 
 
 def people(count, seed=0):

@@ -225,7 +225,11 @@ def runs(args: argparse.Namespace) -> Any:
     if len(args.names) != needed:
         raise InputError(f"runs {args.deed} takes {needed} run names, got {len(args.names)}.")
     if args.deed == "show":
-        return studio.call("run", run=args.names[0])
+        from posestudio.studio import hindsight
+
+        shown = studio.call("run", run=args.names[0])
+        scores = studio.call("ledger_scores", run=shown["run_id"])
+        return {**shown, "pseudo_labels": hindsight.brief(scores)}
     if args.deed == "diff":
         return studio.call("run_diff", run=args.names[0], other=args.names[1])
     return studio.call("runs")

@@ -1,9 +1,9 @@
-"""What a run leaves for the store as Parquet: its predictions, and its pool ledger (one row an offer)."""
+"""What a run leaves for the store as Parquet: its predictions, its pool of everybody, and uncertainties."""
 
 import hashlib
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,17 +11,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from posestudio.events import Saved
 from posestudio.store.snapshots import OPEN, People, Snapshot
 from posestudio.studio import queue
 from posestudio.studio.queue import Beliefs, Doubt
+from posestudio.train import ledger
 from posestudio.train.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from posestudio.predict import Found, Predictor
-    from posestudio.train import objective
+    from posestudio.train import data, objective
 
 PREDICTIONS_FILE = "predictions.parquet"
-LEDGER_FILE = "pool.parquet"
 UNCERTAINTIES_FILE = "uncertainties.parquet"
 
 LEAST_VIEWS = 4
@@ -32,17 +33,14 @@ CHUNK = 32
 
 @dataclass(frozen=True, slots=True)
 class Offers:
-    """The pool of N people: S students, K keypoints.
+    """What the pool says of N people: S voters, K keypoints.
 
-    instance_id: (N,). box_height: (N,) pixels. open_: (N, K) bool, open and taught. xy_image: (S, N, K, 2). score,
-    uncertainty: (S, N, K). accepted: (S, N, K) bool. chosen: (S, N, K), whose offer each student learns from, -1 none.
+    instance_id: (N,). open_: (N, K) bool, open and taught. uncertainty: (S, N, K). accepted: (S, N, K) bool. chosen:
+    (S, N, K), whose offer each student learns from, -1 none.
     """
 
     instance_id: np.ndarray
-    box_height: np.ndarray
     open_: np.ndarray
-    xy_image: np.ndarray
-    score: np.ndarray
     uncertainty: np.ndarray
     accepted: np.ndarray
     chosen: np.ndarray
@@ -78,7 +76,8 @@ def offers(
 ) -> Offers:
     """Draw seeded views of everyone who could take pseudo-targets and make the pool, as a training step does.
 
-    The networks run in evaluation mode, so the numbers do not depend on who shares a batch.
+    The networks run in evaluation mode, so the numbers do not depend on who shares a batch. Votes and offers of open
+    keypoints are written to the run's pool.parquet, in place of what it held.
 
     Args:
         folder: the run, for its method's settings.
@@ -87,15 +86,16 @@ def offers(
         heard: called with some people's indices and each student's votes about them.
         progress: called with people done and people in all.
     """
-    from posestudio.train import data, objective, session, validate  # lazy: torch
+    from posestudio.train import data, ledger_rows, objective, validate  # lazy: torch
 
     config, people = folder.config(), snapshot.people
+    open_ = (people.state == OPEN) & snapshot.taught
+    step = max((event.step for event in folder.events() if isinstance(event, Saved)), default=0)
     source = data.open_source(snapshot, folder.project, config)
     asked = np.flatnonzero(~people.iscrowd & np.isin(people.split, ["train", "unlabeled"]))
-    method = objective.Method(
-        config, snapshot.skeleton.flip_index, session.passes(config, predictor.device)
-    )
-    parts: list[dict[str, np.ndarray]] = []
+    method = _method(folder, predictor, source)
+    pools: list[list[np.ndarray]] = []
+    rows: list[pa.Table] = []
     for at in range(0, len(asked), CHUNK):
         index = asked[at : at + CHUNK]
         crops = validate.plain_crops(source, index, method.size_hw).to(predictor.device)
@@ -109,67 +109,31 @@ def offers(
         ]
         if heard is not None:
             heard(index, votes)
-        parts.append(_offers_of(objective.make_pool(votes, method), people.box_xywh[index], method))
+        pool = objective.make_pool(votes, method)
+        pools.append([one.cpu().numpy() for one in (pool.uncertainty, pool.accepted, pool.chosen)])
+        rows.append(ledger_rows.rows(
+            votes, pool, method, step=step, instance_id=people.instance_id[index],
+            box_xywh=people.box_xywh[index], asked=open_[index],
+        ))  # fmt: skip
         if progress is not None:
             progress(at + len(index), len(asked))
-    names = ("xy_image", "score", "uncertainty", "accepted", "chosen")
-    kinds = len(snapshot.skeleton.keypoints)
-    empty = np.zeros((len(predictor.students), 0, kinds))
-    whole = {
-        name: np.concatenate([part[name] for part in parts], axis=1)
-        if parts else (empty[..., None].repeat(2, -1) if name == "xy_image" else empty)
-        for name in names
-    }  # fmt: skip
-    return Offers(
-        instance_id=people.instance_id[asked],
-        box_height=people.box_xywh[asked, 3],
-        open_=(people.state[asked] == OPEN) & snapshot.taught,
-        **whole,
-    )
+    ledger.write(folder.path / ledger.POOL_FILE, rows)
+    nothing = [np.zeros((len(predictor.students), 0, open_.shape[1]))] * 3
+    whole = [np.concatenate(one, axis=1) for one in zip(*(pools or [nothing]), strict=True)]
+    return Offers(people.instance_id[asked], open_[asked], *whole)
 
 
-def _offers_of(
-    pool: "objective.Pool", box_xywh: np.ndarray, method: "objective.Method"
-) -> dict[str, np.ndarray]:
-    import torch  # lazy: torch
+def _method(folder: RunFolder, predictor: "Predictor", source: "data.Source") -> "objective.Method":
+    """A run's method with the thresholds that it trained with."""
+    from posestudio.train import objective, session, thresholds  # lazy: torch
 
-    from posestudio.core import geometry
-    from posestudio.models.pose_net import PoseNet
-
-    matrix = geometry.box_to_crop(
-        torch.from_numpy(box_xywh), method.size_hw, method.config.data.padding
-    )
-    back = geometry.invert(matrix)
-    xy_crop = geometry.points_to_crop(pool.xy_map.double().cpu(), PoseNet.stride)
-    return {
-        "xy_image": torch.stack([geometry.apply(back, points) for points in xy_crop]).numpy(),
-        "score": pool.score.double().cpu().numpy(),
-        "uncertainty": pool.uncertainty.double().cpu().numpy(),
-        "accepted": pool.accepted.cpu().numpy(),
-        "chosen": pool.chosen.cpu().numpy(),
-    }
-
-
-def write_offers(folder: Path, pool: Offers) -> Path:
-    """Write pool.parquet: a row for each student's offer of each keypoint of each person."""
-    students, count, kinds = pool.score.shape
-    shape = (students, count, kinds)
-    student = np.broadcast_to(np.arange(students)[:, None, None], shape)
-    return _write(
-        folder / LEDGER_FILE,
-        {
-            "instance_id": np.broadcast_to(pool.instance_id[None, :, None], shape).ravel(),
-            "keypoint": np.broadcast_to(np.arange(kinds)[None, None], shape).ravel(),
-            "student": np.array(["a", "b"])[student.ravel()],
-            "open": np.broadcast_to(pool.open_[None], shape).ravel(),
-            "x": pool.xy_image[..., 0].ravel(),
-            "y": pool.xy_image[..., 1].ravel(),
-            "score": pool.score.ravel(),
-            "uncertainty": pool.uncertainty.ravel(),
-            "accepted": pool.accepted.astype(bool).ravel(),
-            "target": np.stack([(pool.chosen == s).any(axis=0) for s in range(students)]).ravel(),
-        },
-    )
+    config, students = folder.config(), list(predictor.students.values())
+    passes = session.passes(config, predictor.device)
+    method = objective.Method(config, source.skeleton.flip_index, passes)
+    if config.pool.gate == "calibrated":
+        least = thresholds.calibrated(folder, students, source, method)
+        method = replace(method, threshold=least.to(predictor.device))
+    return method
 
 
 def keypoint_uncertainty(pool: Offers) -> np.ndarray:

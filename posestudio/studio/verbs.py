@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from posestudio.config import unknown
 from posestudio.errors import InputError, NotFound
-from posestudio.studio import verbs_data, verbs_labels, verbs_runs
+from posestudio.studio import hindsight, verbs_data, verbs_labels, verbs_runs
 
 if TYPE_CHECKING:
     from posestudio.store.database import Store
@@ -18,6 +18,7 @@ VERBS: dict[str, Callable[..., Any]] = {
     **verbs_data.OFFERED,
     **verbs_labels.OFFERED,
     **verbs_runs.OFFERED,
+    **hindsight.OFFERED,
 }
 
 

@@ -16,8 +16,9 @@ from posestudio.core import metrics
 from posestudio.errors import InputError, NotFound, TrainingError
 from posestudio.store.snapshots import OPEN, PLACED, People, Snapshot
 from posestudio.store.snapshots import read as read_snapshot
-from posestudio.studio import beliefs, evidence, ledger, queue, settings
+from posestudio.studio import beliefs, evidence, hindsight, ledger, queue, settings
 from posestudio.studio.json_form import plain, write_json
+from posestudio.train.ledger import POOL_FILE
 from posestudio.train.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -335,7 +336,6 @@ def pool(
     people, found = predict_all(studio, run_id, snapshot, progress=progress)
     heard, told = evidence.Hearing.of(folder, snapshot), _named("pooling", progress)
     offers = ledger.offers(folder, predictor, snapshot, heard=heard, progress=told)
-    path = ledger.write_offers(folder.path, offers)
     heard.write(folder.path)
     uncertainty = np.full(people.state.shape, np.nan)
     uncertainty[np.searchsorted(people.instance_id, offers.instance_id)] = (
@@ -359,8 +359,9 @@ def pool(
         path=str(ledger.write_uncertainties(folder.path, rows)),
     )
     return {
-        "run_id": run_id, "ledger": str(path), **ledger.summary(offers),
+        "run_id": run_id, "ledger": str(folder.path / POOL_FILE), **ledger.summary(offers),
         "calibrated": doubts.probability is not None,
+        "pseudo_labels": hindsight.brief(studio.call("ledger_scores", run=run_id)),
     }  # fmt: skip
 
 

@@ -34,7 +34,7 @@ KNOWN = 0.15
 counts."""
 STRANGE = 0.15
 """Harm: of their pseudo-targets the students explain less than this share of what they explained of labels. Targets of
-their own: 0.9 to 1.3 of it; a random place for each person and keypoint: under 0.05 (crosses, rendered people)."""
+their own: 0.9 to 1.7 of it; a random place for each person and keypoint: under 0.05 (crosses, rendered people)."""
 LONG = 8
 """Reports in a row for that; students need some steps before they can follow targets on hard views."""
 COUPLED = 0.05

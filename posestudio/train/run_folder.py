@@ -4,6 +4,7 @@ config.json    all settings                     run.json     snapshot, where it 
 events.jsonl   one event a line                 stop         exists = please stop after this step
 lock           held while a worker is alive     state.safetensors            what resume needs
 metrics.json   scores and timing                student_a/b.safetensors      the students to use
+ledger/        votes and offers of some steps
 """
 
 import json
@@ -22,6 +23,8 @@ from posestudio.errors import NotFound, TrainingError
 from posestudio.events import Event, Failed, Started, Stopped, to_line
 from posestudio.events import read as read_events
 
+LEDGER = "ledger"
+"""Folder of the ledger's parts, each named by its last step."""
 STUDENT_FILES = {"a": "student_a.safetensors", "b": "student_b.safetensors"}
 
 
@@ -115,11 +118,18 @@ class RunFolder:
         os.replace(part, self.path / name)
 
     def forget_after(self, step: int) -> None:
-        """Drop the events after a step, from which a resumed run goes on."""
+        """Drop the events and the parts of the ledger after a step, from which a resumed run goes on."""
+        self.forget_ledger(step)
         kept = [event for event in self.events() if event.step <= step]
         part = self.path / "events.jsonl.part"
         part.write_text("".join(map(to_line, kept)), "utf-8")
         os.replace(part, self.path / "events.jsonl")
+
+    def forget_ledger(self, step: int) -> None:
+        """Drop the parts of the ledger after a step."""
+        for part in (self.path / LEDGER).glob("[0-9]*.parquet"):
+            if int(part.stem) > step:
+                part.unlink()
 
     def append(self, event: Event) -> None:
         """Add one event; a reader sees the whole line or, after a crash, a torn last one that it leaves out."""

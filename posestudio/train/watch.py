@@ -16,8 +16,11 @@ from posestudio.config import Config
 from posestudio.errors import TrainingError
 from posestudio.events import Evaluated, Event, Stepped, Warned
 from posestudio.models.pose_net import PoseNet
-from posestudio.train import loop, validate
+from posestudio.train import ledger_rows, loop, validate
 from posestudio.train.alarms import Alarms
+from posestudio.train.ledger import Ledger
+from posestudio.train.objective import OPEN, Batch, Pool, Votes
+from posestudio.train.run_folder import RunFolder
 from posestudio.train.session import Session
 
 REPORT_EVERY = 10
@@ -30,17 +33,19 @@ SAMPLE = 16
 """Unlabeled people at a look."""
 
 Tell = Callable[[Event], None]
+Listener = Callable[[Sequence[Votes], Pool, Batch], None]
 
 
 class Watch:
     """Told every step of a run; tells events, and knows whether to leave out pseudo-targets and whom to keep.
 
     alarms: their state. best: the best students on held-out labels so far; empty while there are none. dropped: whether
-    an alarm has ended the learning from pseudo-targets.
+    an alarm has ended the learning from pseudo-targets. ledger: where votes and offers are written down.
     """
 
-    def __init__(self, session: Session, steps: int):
+    def __init__(self, session: Session, steps: int, run: RunFolder):
         config = session.config
+        self.ledger = Ledger(run)
         self.session, self.steps = session, steps
         self.alarms = Alarms(steps=steps, students=config.views.students)
         self.best: list[PoseNet] = []
@@ -103,6 +108,26 @@ class Watch:
         if (report or look) and not self.dropped and self._agreed():
             self.dropped = True
             self._go_back()
+
+    def listener(self, step: int) -> Listener | None:
+        """Who writes down the votes and the pool of a step, if they are to be."""
+        every, session = self.session.config.train.ledger_every, self.session
+        if every == 0 or step % every or session.share[0] != 0:
+            return None
+
+        def write(votes: Sequence[Votes], pool: Pool, batch: Batch) -> None:
+            index = batch.index
+            if index is None or batch.easy is None:
+                return
+            asked = (session.source.state[index] == OPEN) & session.source.taught
+            people, who = session.snapshot.people, index.numpy()
+            rows = ledger_rows.rows(
+                votes, pool, session.method, step=step, instance_id=people.instance_id[who],
+                box_xywh=people.box_xywh[who], asked=asked.numpy(), easy=batch.easy,
+            )  # fmt: skip
+            self.ledger.add(step, rows)
+
+        return write
 
     def check(self, step: int, tell: Tell, *, weights: bool) -> None:
         """See that the losses since the last report, and the weights if asked, are finite.

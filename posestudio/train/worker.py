@@ -106,7 +106,7 @@ def _train(
     session = open_session(folder, steps=steps, share=share, progress=progress)
     if share[1] > 1 and share[0] == 0:
         torch.distributed.barrier()
-    watcher = Watch(session, steps)
+    watcher = Watch(session, steps, folder)
     first = _resume(folder, session, watcher)
     split = session.source.split
     tell(Started(first, steps, len(split.labeled), len(split.unlabeled), time.time()))
@@ -145,6 +145,7 @@ def _train(
 def _resume(folder: RunFolder, session: Session, watcher: Watch) -> int:
     """Go to where the run was saved, if it was; the step after which that is."""
     if not folder.state_path.exists():
+        folder.forget_ledger(0)
         return 0
     best = [best_of(net) for net in session.learner.averages]
     first, notes = checkpoints.load(folder.state_path, session.learner, best)
@@ -178,6 +179,8 @@ def keep(
     """Save the state to resume from and the students to use."""
     if session.share[0] != 0:
         return
+    if watcher:
+        watcher.ledger.flush()
     best = watcher.best if watcher else []
     notes = watcher.notes() if watcher else None
     checkpoints.save(folder.state_path, session.learner, step, best=best, notes=notes)
@@ -215,7 +218,7 @@ def make_objective(
         generator = data.step_generator(config.train.seed, step, 3 + session.share[0])
         return objective.semi_supervised(
             students, batch, method, weight=config.loss.unlabeled * risen, generator=generator,
-            voters=session.voters, choose=choose,
+            voters=session.voters, choose=choose, tell=watcher.listener(step) if watcher else None,
         )  # fmt: skip
 
     return minimized

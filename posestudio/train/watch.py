@@ -198,13 +198,13 @@ def best_of(net: PoseNet) -> PoseNet:
 def looks(config: Config, steps: int) -> tuple[int, int]:
     """Steps between two looks, and people a student at each, so that looks take less than LOOK_COST of the time.
 
-    A training pass counts as three passes without gradient; a look passes the students and their averages, and a
-    quarter is added for cutting crops and decoding.
+    A training pass counts as three passes without gradient; a look passes the students and their averages, and half
+    of it is added for cutting crops and decoding.
     """
     every = min(LOOK_EVERY, max(10, steps // 10))
     data, views = config.data, config.views
     step = 3 * data.batch_labeled + (views.count + 3 * views.hard_paths) * data.batch_unlabeled
-    return every, max(8, (int(LOOK_COST * every * step / 1.25) - SAMPLE) // 2)
+    return every, max(8, (int(LOOK_COST * every * step / 1.5) - SAMPLE) // 2)
 
 
 class Means:

@@ -30,7 +30,7 @@ from starlette.middleware.cors import CORSMiddleware  # noqa: E402
 from posestudio.errors import InputError  # noqa: E402
 from posestudio.studio import owner  # noqa: E402
 from posestudio.studio.studio import STORE_FILE, Studio  # noqa: E402
-from posestudio.ui import media, reads, theme  # noqa: E402
+from posestudio.ui import media, reads, static_files, theme  # noqa: E402
 from posestudio.ui.guard import LOOPBACK, Guard  # noqa: E402
 from posestudio.ui.tabs.images import images_tab  # noqa: E402
 from posestudio.ui.tabs.inspect import inspect_tab  # noqa: E402
@@ -73,6 +73,7 @@ def application(studio: Studio) -> fastapi.FastAPI:
         media.routes(lambda number: reads.photo(studio, number), studio.project / "cache")
     )
     app.include_router(owner.routes(studio))
+    app.mount(static_files.ADDRESS, static_files.OwnFiles())
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "SSR mode is not supported", UserWarning)
         return gr.mount_gradio_app(

@@ -149,6 +149,17 @@ def test_the_server_answers_its_own_routes_only_to_itself(studio, tmp_path):
         assert client.post("/api/verbs/project", json={}).status_code in (401, 403)
 
 
+def test_scripts_are_files_of_the_static_folder_and_asked_for_anew(studio):
+    with TestClient(app.application(studio), base_url="http://127.0.0.1:7860") as client:
+        logo = client.get("/own/logo.svg")
+        assert logo.headers["content-type"] == "image/svg+xml"
+        assert logo.headers["cache-control"] == "no-cache"
+        again = client.get("/own/logo.svg", headers={"If-None-Match": logo.headers["etag"]})
+        assert again.status_code == 304
+        assert client.get("/own/%2e%2e/app.py").status_code == 404
+        assert client.get("/own/").status_code == 404
+
+
 def test_serve_refuses_a_network_and_a_taken_port(studio):
     with pytest.raises(InputError, match="no accounts yet"):
         app.serve(studio.project, "0.0.0.0", 0)

@@ -15,11 +15,11 @@ import numpy as np
 from PIL import Image
 
 from posestudio.core.skeleton import Skeleton
+from posestudio.ui import sides
+from posestudio.ui.sides import CENTER, LEFT, RIGHT
 
 SEE_THROUGH = 255
 """Palette index of a cell without a value; the values 0..1 use indices 0..254."""
-
-LEFT, RIGHT, MIDDLE = "left", "right", "middle"
 
 
 def _table(name: int) -> np.ndarray:
@@ -108,14 +108,6 @@ def color_bar(words: str, colors: np.ndarray, top: float = 1.0) -> str:
     )
 
 
-def sides(skeleton: Skeleton) -> list[str]:
-    """LEFT, RIGHT or MIDDLE for each keypoint; the sides are the person's own."""
-    found = [MIDDLE] * len(skeleton.keypoints)
-    for left, right in skeleton.pairs:
-        found[left], found[right] = LEFT, RIGHT
-    return found
-
-
 def skeleton_svg(
     points: np.ndarray,
     skeleton: Skeleton,
@@ -127,7 +119,7 @@ def skeleton_svg(
 ) -> str:
     """One person's limbs and keypoints as an SVG group of class `who`.
 
-    Left is blue and round, right is orange and square, the middle is white and triangular: color plus shape.
+    Left is orange and round, right is blue and square, the middle is gray and a diamond: color plus shape.
 
     Args:
         points: (K, 2) crop pixels; a keypoint that is not finite is left out with its limbs.
@@ -137,7 +129,7 @@ def skeleton_svg(
         hollow: (K,) bool, keypoints drawn as outlines (occluded).
         unit: size of one mark unit in crop pixels.
     """
-    side = sides(skeleton)
+    side = sides.of(skeleton)
     known = np.asarray(np.isfinite(points).all(axis=1))
     strength = np.ones(len(points)) if scores is None else 0.25 + 0.75 * np.clip(scores, 0, 1)
     shapes = []
@@ -157,7 +149,7 @@ def skeleton_svg(
 
 
 def _limb_side(a: str, b: str) -> str:
-    return MIDDLE if {a, b} == {LEFT, RIGHT} else a if b == MIDDLE else b
+    return CENTER if {a, b} == {LEFT, RIGHT} else a if b == CENTER else b
 
 
 def _shape(side: str, center: np.ndarray, size: float) -> str:
@@ -170,9 +162,10 @@ def _shape(side: str, center: np.ndarray, size: float) -> str:
             f'<rect x="{x - edge / 2:.1f}" y="{y - edge / 2:.1f}" '
             f'width="{edge:.2f}" height="{edge:.2f}"/>'
         )
-    top, low, half = y - 1.2 * size, y + 0.8 * size, 1.15 * size
+    half = 1.25 * size
     return (
-        f'<polygon points="{x:.1f},{top:.1f} {x + half:.1f},{low:.1f} {x - half:.1f},{low:.1f}"/>'
+        f'<polygon points="{x:.1f},{y - half:.1f} {x + half:.1f},{y:.1f} '
+        f'{x:.1f},{y + half:.1f} {x - half:.1f},{y:.1f}"/>'
     )
 
 

@@ -103,7 +103,7 @@ def legend() -> str:
         f'<label><input type="checkbox" checked data-who="{who}">{_line(who)}{words}</label>'
         for who, words in layers
     ]
-    sides = (("left", "person's left"), ("right", "person's right"), ("middle", "middle"))
+    sides = (("left", "person's left"), ("right", "person's right"), ("center", "middle"))
     found += [f"<span>{_glyph(side)}{words}</span>" for side, words in sides]
     return f'<div class="ps-legend">{"".join(found)}</div>'
 
@@ -123,7 +123,7 @@ def scales() -> str:
 def _line(who: str) -> str:
     return (
         f'<svg class="ps-key" viewBox="0 0 26 10" aria-hidden="true"><g class="ps-body ps-{who}">'
-        '<line class="middle" x1="1" y1="5" x2="25" y2="5"/></g></svg>'
+        '<line class="center" x1="1" y1="5" x2="25" y2="5"/></g></svg>'
     )
 
 
@@ -166,14 +166,14 @@ def _side_mark(look: Look, k: int) -> str:
     for side, starts in (("left", ("left", "l_")), ("right", ("right", "r_"))):
         if name.startswith(starts):
             return _glyph(side)
-    return _glyph("middle")
+    return _glyph("center")
 
 
 def _glyph(side: str) -> str:
     shapes = {
         "left": '<circle cx="5" cy="5" r="4"/>',
         "right": '<rect x="1.5" y="1.5" width="7" height="7"/>',
-        "middle": '<polygon points="5,0.5 9.5,8.8 0.5,8.8"/>',
+        "center": '<polygon points="5,0.5 9.5,5 5,9.5 0.5,5"/>',
     }
     return (
         f'<svg class="ps-glyph {side}" viewBox="0 0 10 10" aria-hidden="true">{shapes[side]}</svg>'

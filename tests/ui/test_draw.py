@@ -48,7 +48,7 @@ def test_left_and_right_differ_in_color_and_in_shape():
     svg = draw.skeleton_svg(points, COCO17, who="a")
     assert re.search(r'<g class="left"[^>]*><circle cx="20.5" cy="30.5"', svg)
     assert re.search(r'<g class="right"[^>]*><rect', svg)
-    assert re.search(r'<g class="middle"[^>]*><polygon', svg)
+    assert re.search(r'<g class="center"[^>]*><polygon', svg)
     assert svg.count("<line") == 1  # only the shoulders are both known
     assert "nan" not in svg
 
@@ -58,7 +58,7 @@ def test_faint_when_unsure_and_hollow_when_occluded():
     scores = np.linspace(0, 1, 17)
     svg = draw.skeleton_svg(points, COCO17, who="b", scores=scores, hollow=np.arange(17) == 4)
     opacity = [
-        float(v) for v in re.findall(r'<g class="(?:left|right|middle)[^>]*opacity="([\d.]+)"', svg)
+        float(v) for v in re.findall(r'<g class="(?:left|right|center)[^>]*opacity="([\d.]+)"', svg)
     ]
     assert opacity == sorted(opacity) and opacity[0] == 0.25 and opacity[-1] == 1
     assert svg.count("hollow") == 1

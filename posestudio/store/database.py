@@ -97,6 +97,8 @@ class Database:
         self._directories = [str(Path(folder).resolve()) + os.sep for folder in directories]
         self._pid = os.getpid()
         self._state = threading.Condition()
+        self.written = 0
+        """Jobs that were committed since the file was opened; what is kept of the store is true while it stands."""
         self._closed = False
         self._reading = 0
         self._jobs: queue.SimpleQueue[tuple[Callable[[Cursor], Any], Future[Any]] | None] = (
@@ -194,6 +196,7 @@ class Database:
                     # COMMIT of a transaction in which a statement failed saves nothing and says nothing.
                     cursor.execute("SELECT 1").fetchone()
                     cursor.execute("COMMIT")
+                    self.written += 1
                     return result
                 except BaseException as error:
                     with suppress(duckdb.Error):

@@ -69,7 +69,9 @@ def list_tombstones(store: Store) -> list[Row]:
 def _erase(cursor: Cursor, instance_ids: Sequence[int], who: str) -> None:
     require_people(cursor, instance_ids)
     wanted = sorted(set(instance_ids))
-    tables = ("labels", "label_journal", "box_journal", "predictions", "uncertainties", "instances")
+    tables = (
+        "labels", "label_journal", "box_journal", "marks", "predictions", "uncertainties", "instances",
+    )  # fmt: skip
     for table in tables:
         cursor.execute(
             f"DELETE FROM {table} WHERE instance_id IN (SELECT unnest(?::BIGINT[]))", [wanted]

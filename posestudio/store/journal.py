@@ -21,6 +21,9 @@ MARGIN = 2.0
 
 TEXT_LENGTH = 200
 
+AFTER = 1000
+"""Edits of one page that a later one may name."""
+
 DERIVED = 'instance_id, keypoint, revision, state, x, y, v, reason, who, "at", origin'
 """Columns of the table `labels`, which follows the journal in the same transaction."""
 
@@ -52,7 +55,10 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What all rows of one edit share: who did it, why, and which edit they take back."""
+    """What all rows of one edit share: who did it, why, and which edit they take back.
+
+    after: edit ids whose rows the author knows although they are newer than the base: earlier edits of one page.
+    """
 
     instance_id: int
     who: str
@@ -61,6 +67,7 @@ class Context:
     queued_for: str | None = None
     seconds: float | None = None
     undoes: str | None = None
+    after: tuple[str, ...] = ()
 
 
 def read_edits(
@@ -125,10 +132,10 @@ def newer(cursor: Cursor, instance_id: int, base: int | None, own: set[int]) -> 
 
 
 def earlier(cursor: Cursor, context: Context) -> Row | None:
-    """The answer that this edit_id got before, or None.
+    """The answer that this edit_id got before, or None. One edit may have changed two people (see store/pairs.py).
 
     Raises:
-        InputError: it belonged to another person.
+        InputError: it belonged to another person, or to another kind of edit.
     """
     found = fetch(
         cursor,
@@ -138,11 +145,10 @@ def earlier(cursor: Cursor, context: Context) -> Row | None:
     )
     if not found:
         return None
-    row = found[0]
-    if row["instance_id"] != context.instance_id or (row["undoes"] is None) == (
-        context.origin == "undo"
-    ):
+    own = [row for row in found if row["instance_id"] == context.instance_id]
+    if not own or (own[0]["undoes"] is None) == (context.origin == "undo"):
         raise InputError(f"The edit id {context.edit_id!r} was already used for another edit.")
+    row = own[0]
     saved = {"revision": row["revision"], "saved_at": row["saved_at"], "repeated": True}
     return {**saved, "undone": row["undoes"]} if row["undoes"] is not None else saved
 
@@ -155,16 +161,7 @@ def append(
     Raises:
         Conflict: a keypoint has a newer row than its change's base.
     """
-    present = labels_of(cursor, context.instance_id)
-    newest = {row["keypoint"]: row for row in present}
-    for change in changes:
-        row = newest.get(change.keypoint)
-        if row and change.base is not None and row["revision"] > change.base:
-            raise Conflict(
-                f"{names[change.keypoint]} of person {context.instance_id} was changed by {row['who']} at"
-                f" {row['at']}, after this page was loaded.\nReload the person and decide again.",
-                present,
-            )
+    newest = require_seen(cursor, context, changes, names)
     at, revisions = now(), next_ids(cursor, "label_revisions", len(changes))
     follows = [newest[c.keypoint]["revision"] if c.keypoint in newest else None for c in changes]
     bulk.insert(
@@ -197,6 +194,30 @@ def append(
     return {"revision": revisions[-1], "saved_at": plain(at), "repeated": False}
 
 
+def require_seen(
+    cursor: Cursor, context: Context, changes: Sequence[Change], names: Sequence[str]
+) -> dict[int, Row]:
+    """The newest row of each keypoint of the person, once it is clear that no change overwrites one unseen.
+
+    Raises:
+        Conflict: a keypoint has a newer row than its change's base, and none of the edits in context.after made it.
+    """
+    present = labels_of(cursor, context.instance_id)
+    newest = {row["keypoint"]: row for row in present}
+    mine = _revisions(cursor, context.after)
+    for change in changes:
+        row = newest.get(change.keypoint)
+        if row is None or change.base is None or row["revision"] in mine:
+            continue
+        if row["revision"] > change.base:
+            raise Conflict(
+                f"{names[change.keypoint]} of person {context.instance_id} was changed by {row['who']} at"
+                f" {row['at']}, after this page was loaded.\nReload the person and decide again.",
+                present,
+            )
+    return newest
+
+
 def promote(cursor: Cursor, instance_id: int) -> None:
     """Move the group of a person with labels from "unlabeled" to "train"; val stays val."""
     cursor.execute(
@@ -224,15 +245,37 @@ def last_edit(cursor: Cursor, instance_id: int) -> str:
     return found[0]
 
 
-def before(cursor: Cursor, edit_id: str, base_revision: int | None) -> list[Change]:
-    """The changes that bring back what the keypoints of an edit were before it."""
+def before(
+    cursor: Cursor, edit_id: str, instance_id: int, base_revision: int | None
+) -> list[Change]:
+    """The changes that bring back what the keypoints of a person were before an edit."""
     rows = cursor.execute(
         """SELECT e.keypoint, coalesce(old.state, 'open'), old.x, old.y, coalesce(old.v, 0), old.reason, old.run_id
         FROM label_journal e LEFT JOIN label_journal old ON old.revision = e.follows
-        WHERE e.edit_id = ? ORDER BY e.revision""",
-        [edit_id],
+        WHERE e.edit_id = ? AND e.instance_id = ? ORDER BY e.revision""",
+        [edit_id, instance_id],
     ).fetchall()
     return [Change(*row, base=base_revision) for row in rows]
+
+
+def touched(cursor: Cursor, edit_id: str) -> dict[int, int]:
+    """The people whose keypoints an edit changed, each with its newest revision of them."""
+    rows = cursor.execute(
+        "SELECT instance_id, max(revision) FROM label_journal WHERE edit_id = ? GROUP BY ALL ORDER BY ALL",
+        [edit_id],
+    ).fetchall()
+    return dict(rows)
+
+
+def _revisions(cursor: Cursor, edit_ids: Sequence[str]) -> set[int]:
+    """The rows that these edits made."""
+    if not edit_ids:
+        return set()
+    rows = cursor.execute(
+        "SELECT revision FROM label_journal WHERE edit_id IN (SELECT unnest(?::VARCHAR[]))",
+        [list(edit_ids)],
+    ).fetchall()
+    return {row[0] for row in rows}
 
 
 def require_text(value: Any, name: str) -> str:
@@ -244,6 +287,19 @@ def require_text(value: Any, name: str) -> str:
     if not isinstance(value, str) or not 0 < len(value) <= TEXT_LENGTH:
         raise InputError(f"{name} must be a text of 1 to {TEXT_LENGTH} characters, got {value!r}.")
     return value
+
+
+def require_after(value: Any) -> tuple[str, ...]:
+    """Edit ids that come before this one: None, or a list of at most AFTER texts.
+
+    Raises:
+        InputError: it is neither.
+    """
+    if value is None:
+        return ()
+    if not isinstance(value, (list, tuple)) or len(value) > AFTER:
+        raise InputError(f"after must be a list of at most {AFTER} edit ids, got {value!r:.200}.")
+    return tuple(require_text(one, "after") for one in value)
 
 
 def require_revision(value: Any) -> int | None:

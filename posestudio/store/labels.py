@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from posestudio.errors import InputError
-from posestudio.store import bulk, journal
+from posestudio.store import bulk, journal, people
 from posestudio.store.database import Cursor, Row, Store, fetch, next_ids, now
 from posestudio.store.journal import Conflict
 from posestudio.store.people import require_who
@@ -74,6 +74,7 @@ def save_edits(
     queued_for: str | None = None,
     seconds: float | None = None,
     run_id: str | None = None,
+    after: Sequence[str] | None = None,
 ) -> Row:
     """Append a person's edits of one instance in one transaction. Saved when this returns.
 
@@ -90,6 +91,7 @@ def save_edits(
         queued_for: why the person was in the queue.
         seconds: time that was spent on it.
         run_id: the run whose prediction was seen or accepted.
+        after: edit ids whose rows are no conflict although newer than the base: earlier edits of the same page.
 
     Returns:
         revision (base of the next edit), saved_at, repeated, others (labels of other keypoints newer than the base).
@@ -99,35 +101,72 @@ def save_edits(
         Conflict: one of these keypoints is newer than its base revision.
         InputError: an edit is not valid; nothing of the whole edit is saved.
     """
+    context = deed(
+        instance_id, who, origin, edit_id, queued_for=queued_for, seconds=seconds, after=after
+    )
+    names, base = store.require_skeleton().keypoints, journal.require_revision(base_revision)
+    return store.write(lambda cursor: append_edits(cursor, context, edits, names, base, run_id))
+
+
+def deed(
+    instance_id: int,
+    who: str,
+    origin: str,
+    edit_id: str,
+    *,
+    queued_for: str | None = None,
+    seconds: float | None = None,
+    after: Sequence[str] | None = None,
+) -> journal.Context:
+    """What the rows of one edit share, checked; the arguments are those of `save_edits`.
+
+    Raises:
+        InputError: one of them is not valid.
+    """
     if origin not in ("edit", "accept"):
         raise InputError(f"origin must be edit or accept, got {origin!r}.")
-    context = journal.Context(
+    return journal.Context(
         instance_id,
         require_who(who),
         origin,
         journal.require_text(edit_id, "edit_id"),
         None if queued_for is None else journal.require_text(queued_for, "queued_for"),
         journal.require_seconds(seconds),
+        after=journal.require_after(after),
     )
-    names, base = store.require_skeleton().keypoints, journal.require_revision(base_revision)
 
-    def job(cursor: Cursor) -> Row:
-        size = journal.image_size(cursor, instance_id)
-        changes = journal.read_edits(edits, names, size, base, run_id)
-        saved = journal.earlier(cursor, context)
-        if saved is None:
-            saved = journal.append(cursor, context, changes, names)
-            journal.promote(cursor, instance_id)
-        own = {change.keypoint for change in changes}
-        return {**saved, "others": journal.newer(cursor, instance_id, base, own)}
 
-    return store.write(job)
+def append_edits(
+    cursor: Cursor,
+    context: journal.Context,
+    edits: Sequence[Mapping[str, Any]],
+    names: Sequence[str],
+    base: int | None,
+    run_id: str | None,
+) -> Row:
+    """`save_edits` in a job."""
+    size = journal.image_size(cursor, context.instance_id)
+    changes = journal.read_edits(edits, names, size, base, run_id)
+    saved = journal.earlier(cursor, context)
+    if saved is None:
+        saved = journal.append(cursor, context, changes, names)
+        journal.promote(cursor, context.instance_id)
+    own = {change.keypoint for change in changes}
+    return {**saved, "others": journal.newer(cursor, context.instance_id, base, own)}
 
 
 def undo(
-    store: Store, instance_id: int, *, who: str, edit_id: str, base_revision: int | None = None
+    store: Store,
+    instance_id: int,
+    *,
+    who: str,
+    edit_id: str,
+    base_revision: int | None = None,
+    after: Sequence[str] | None = None,
 ) -> Row:
     """Take back the last edit of a person that was not taken back yet, by further rows. Imports stay.
+
+    An edit that changed two people is taken back for both, and whoever it hid comes back.
 
     Returns:
         revision, saved_at, repeated, undone (the edit_id that was taken back) and labels (as they are now).
@@ -135,11 +174,12 @@ def undo(
     Raises:
         NotFound: no such person.
         InputError: there is nothing to undo.
-        Conflict: somebody changed these keypoints after base_revision.
+        Conflict: somebody changed these keypoints after base_revision, or those of the other person since.
     """
     context = journal.Context(
-        instance_id, require_who(who), "undo", journal.require_text(edit_id, "edit_id")
-    )
+        instance_id, require_who(who), "undo", journal.require_text(edit_id, "edit_id"),
+        after=journal.require_after(after),
+    )  # fmt: skip
     base = journal.require_revision(base_revision)
     names = store.require_skeleton().keypoints
 
@@ -148,9 +188,14 @@ def undo(
         saved = journal.earlier(cursor, context)
         if saved is None:
             undone = journal.last_edit(cursor, instance_id)
-            changes = journal.before(cursor, undone, base)
-            saved = journal.append(cursor, replace(context, undoes=undone), changes, names)
-            saved["undone"] = undone
+            answers = {}
+            for person, newest in journal.touched(cursor, undone).items():
+                seen = base if person == instance_id else newest
+                changes = journal.before(cursor, undone, person, seen)
+                mine = replace(context, instance_id=person, undoes=undone)
+                answers[person] = journal.append(cursor, mine, changes, names)
+            people.bring_back(cursor, undone, context.who, edit_id)
+            saved = {**answers[instance_id], "undone": undone}
         return {**saved, "labels": journal.labels_of(cursor, instance_id)}
 
     return store.write(job)

@@ -114,7 +114,21 @@ CREATE INDEX box_journal_instance ON box_journal (instance_id);
 CREATE INDEX label_journal_edit ON label_journal (edit_id);
 """
 
-STEPS: tuple[tuple[str, str], ...] = (("0001_first", FIRST),)
+MARKS = """
+CREATE SEQUENCE mark_ids;
+CREATE TABLE marks (
+    mark_id BIGINT PRIMARY KEY, instance_id BIGINT NOT NULL, kind VARCHAR NOT NULL, keypoint SMALLINT, text VARCHAR,
+    who VARCHAR NOT NULL, "at" TIMESTAMP NOT NULL, edit_id VARCHAR NOT NULL,
+    CHECK (kind IN ('skip', 'cannot_tell', 'flag', 'unflag', 'comment', 'seen')),
+    CHECK (keypoint IS NULL OR keypoint >= 0),
+    CHECK (kind <> 'comment' OR text IS NOT NULL));
+CREATE INDEX marks_instance ON marks (instance_id);
+CREATE INDEX marks_edit ON marks (edit_id);
+CREATE INDEX box_journal_edit ON box_journal (edit_id);
+INSERT INTO meta VALUES ('project_id', uuid()::VARCHAR);
+"""
+
+STEPS: tuple[tuple[str, str], ...] = (("0001_first", FIRST), ("0002_marks", MARKS))
 """(name, SQL) in the order in which they run."""
 
 

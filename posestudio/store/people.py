@@ -16,6 +16,8 @@ AREA_SHARE = 0.53
 
 WHO_LENGTH = 100
 
+_BOX_ROW = 'SELECT instance_id, box_revision, "at" AS saved_at FROM box_journal'
+
 _PERSON = """
 SELECT instance_id, image_id, image_path, width, height, group_id, split, fold, x, y, w, h, box_revision, box_source,
     hidden, iscrowd, category_id, source_id, coco_id, area, area_source, placed, absent, reviewed
@@ -45,7 +47,9 @@ class NewPerson:
     extra: dict[str, Any] | None = None
 
 
-def add_many(cursor: Cursor, rows: Sequence[NewPerson], who: str = "import") -> list[int]:
+def add_many(
+    cursor: Cursor, rows: Sequence[NewPerson], who: str = "import", edit_id: str | None = None
+) -> list[int]:
     """In a job: add people with their first boxes; returns an instance_id for each row."""
     at = now()
     ids = next_ids(cursor, "instance_ids", len(rows))
@@ -78,6 +82,7 @@ def add_many(cursor: Cursor, rows: Sequence[NewPerson], who: str = "import") -> 
             "hidden": ("BOOLEAN", False),
             "who": ("VARCHAR", who),
             "at": ("TIMESTAMP", at),
+            "edit_id": ("VARCHAR", edit_id),
         },
     )
     return ids
@@ -155,18 +160,51 @@ def boxes(store: Store, instance_id: int) -> list[Row]:
 
 
 def add(
-    store: Store, image_id: int, box_xywh: Sequence[float], *, who: str, box_source: str = "drawn"
-) -> int:
-    """Add one person to an image; returns the instance_id.
+    store: Store,
+    image_id: int,
+    box_xywh: Sequence[float],
+    *,
+    who: str,
+    box_source: str = "drawn",
+    iscrowd: bool = False,
+    edit_id: str | None = None,
+) -> Row:
+    """Add one person, or a region to ignore, to an image. A repeated edit_id adds nobody.
+
+    Args:
+        store: the open store.
+        image_id: which image.
+        box_xywh: in image pixels.
+        who: name of whoever draws it.
+        box_source: as in `NewPerson`.
+        iscrowd: a region with people whom nobody labels: never asked about, trained on or counted by evaluation.
+        edit_id: the client's id of this edit.
+
+    Returns:
+        instance_id, box_revision, saved_at, repeated.
 
     Raises:
         NotFound: no such image.
-        InputError: the box is not four finite numbers with a size, or misses the image.
+        InputError: the box is not four finite numbers with a size, or misses the image; or the edit_id was used for
+            something else.
     """
 
-    def job(cursor: Cursor) -> int:
+    def job(cursor: Cursor) -> Row:
         box = _box_in_image(cursor, image_id, box_xywh)
-        return add_many(cursor, [NewPerson(image_id, box, box_source)], require_who(who))[0]
+        done = _earlier_box(cursor, edit_id)
+        if done is None:
+            new = NewPerson(image_id, box, box_source, iscrowd=bool(iscrowd))
+            instance_id = add_many(cursor, [new], require_who(who), edit_id)[0]
+            found = fetch(cursor, f"{_BOX_ROW} WHERE instance_id = ?", [instance_id])
+            return {**found[0], "repeated": False}
+        first = cursor.execute(
+            "SELECT min(box_revision), any_value(image_id) FROM box_journal JOIN instances USING (instance_id)"
+            " WHERE instance_id = ?",
+            [done["instance_id"]],
+        ).fetchone()
+        if first != (done["box_revision"], image_id):
+            raise InputError(f"The edit id {edit_id!r} was already used for another edit.")
+        return {**done, "repeated": True}
 
     return store.write(job)
 
@@ -210,13 +248,23 @@ def set_hidden(
     Raises:
         NotFound: no such person.
     """
+    return store.write(lambda cursor: hide(cursor, instance_id, hidden, who, edit_id))
 
-    def job(cursor: Cursor) -> Row:
-        last = _last_box(cursor, instance_id)
-        box = (last["x"], last["y"], last["w"], last["h"])
-        return _append_box(cursor, last, box, last["source"], bool(hidden), who, edit_id)
 
-    return store.write(job)
+def hide(cursor: Cursor, instance_id: int, hidden: bool, who: str, edit_id: str | None) -> Row:
+    """`set_hidden` in a job."""
+    last = _last_box(cursor, instance_id)
+    box = (last["x"], last["y"], last["w"], last["h"])
+    return _append_box(cursor, last, box, last["source"], bool(hidden), who, edit_id)
+
+
+def bring_back(cursor: Cursor, undone: str, who: str, edit_id: str) -> None:
+    """In a job: show whoever an edit hid, if nothing was said of that person's box since."""
+    rows = cursor.execute(
+        "SELECT instance_id FROM boxes_now WHERE edit_id = ? AND hidden", [undone]
+    ).fetchall()
+    for (instance_id,) in rows:
+        hide(cursor, instance_id, False, who, edit_id)
 
 
 def require_people(cursor: Cursor, instance_ids: Sequence[int]) -> None:
@@ -285,6 +333,14 @@ def _last_box(cursor: Cursor, instance_id: int) -> Row:
     return rows[0]
 
 
+def _earlier_box(cursor: Cursor, edit_id: str | None) -> Row | None:
+    """The box that an edit_id has made before, or None."""
+    if edit_id is None:
+        return None
+    found = fetch(cursor, f"{_BOX_ROW} WHERE edit_id = ?", [edit_id])
+    return found[0] if found else None
+
+
 def _append_box(
     cursor: Cursor,
     last: Row,
@@ -294,16 +350,11 @@ def _append_box(
     who: str,
     edit_id: str | None,
 ) -> Row:
-    if edit_id is not None:
-        done = fetch(
-            cursor,
-            'SELECT box_revision, instance_id, "at" AS saved_at FROM box_journal WHERE edit_id = ?',
-            [edit_id],
-        )
-        if done and done[0].pop("instance_id") != last["instance_id"]:
-            raise InputError(f"The edit id {edit_id!r} was already used for another person.")
-        if done:
-            return {**done[0], "repeated": True}
+    done = _earlier_box(cursor, edit_id)
+    if done is not None and done.pop("instance_id") != last["instance_id"]:
+        raise InputError(f"The edit id {edit_id!r} was already used for another person.")
+    if done is not None:
+        return {**done, "repeated": True}
     revision, at = next_ids(cursor, "box_revisions", 1)[0], now()
     values = [revision, last["instance_id"], *box, source, hidden, require_who(who), at, edit_id]
     cursor.execute(f"INSERT INTO box_journal VALUES ({', '.join('?' * 11)})", values)

@@ -13,8 +13,12 @@ from posestudio.errors import InputError, NotFound
 from posestudio.store import bulk, journal, labels
 from posestudio.store.database import Cursor, Row, Store, fetch, next_ids, now
 
-_NEWEST = """
-SELECT p.*, p.box_revision <> b.box_revision AS stale FROM predictions p JOIN boxes_now b USING (instance_id)
+_EACH = """
+SELECT p.*, (made.x, made.y, made.w, made.h) IS DISTINCT FROM (b.x, b.y, b.w, b.h) AS stale
+FROM predictions p JOIN boxes_now b USING (instance_id) LEFT JOIN box_journal made ON made.box_revision = p.box_revision
+"""
+_NEWEST = f"""
+{_EACH}
 QUALIFY row_number() OVER (PARTITION BY p.instance_id, run_id, model, student ORDER BY prediction_id DESC) = 1
 """
 
@@ -100,6 +104,12 @@ def of_person(store: Store, instance_id: int) -> list[Row]:
         )
 
 
+def model_of(store: Store, prediction_id: int) -> str | None:
+    """Whose prediction this is, or None when there is none such."""
+    rows = store.read("SELECT model FROM predictions WHERE prediction_id = ?", [prediction_id])
+    return rows[0]["model"] if rows else None
+
+
 def of_model(store: Store, model: str, student: str | None = None) -> list[Row]:
     """The newest prediction of each person by a model, ordered by person and student, with `stale`."""
     where, params = (" AND student = ?", [student]) if student is not None else ("", [])
@@ -127,8 +137,10 @@ def accept(
     edit_id: str,
     base_revision: int | None,
     keypoints: Sequence[int] | None = None,
+    leave: Sequence[int] = (),
     queued_for: str | None = None,
     seconds: float | None = None,
+    after: Sequence[str] | None = None,
 ) -> Row:
     """Make labels of a prediction because a person says that it is right. Placed as visible (v 2).
 
@@ -140,44 +152,46 @@ def accept(
         edit_id: as in `labels.save_edits`.
         base_revision: as in `labels.save_edits`.
         keypoints: indices to accept; all open, taught ones when None.
+        leave: indices to leave open when `keypoints` is None.
         queued_for: as in `labels.save_edits`.
         seconds: as in `labels.save_edits`.
+        after: as in `labels.save_edits`.
 
     Returns:
-        As `labels.save_edits`, and the indices: accepted, and skipped because they lie outside the image.
+        As `labels.save_edits`, and the indices: accepted, left (open because of `leave`) and skipped because they lie
+        outside the image.
 
     Raises:
         NotFound: no such person, or the prediction is not of this person.
         Conflict: a keypoint changed after base_revision.
-        InputError: there is nothing to accept.
+        InputError: there is nothing to accept, the person is of val (whose labels must not come from a model), or all
+            was asked for and the box has moved since.
     """
-    found = store.read(
-        """SELECT p.*, width, height FROM predictions p JOIN instances USING (instance_id)
-        JOIN images USING (image_id) WHERE prediction_id = ? AND instance_id = ?""",
-        [prediction_id, instance_id],
+    context = labels.deed(
+        instance_id, who, "accept", edit_id, queued_for=queued_for, seconds=seconds, after=after
     )
-    if not found:
-        raise NotFound(f"There is no prediction {prediction_id} of person {instance_id}.")
-    row = found[0]
-    wanted = _open_keypoints(store, instance_id, edit_id) if keypoints is None else list(keypoints)
-    edits, skipped = _edits(row, wanted)
-    if not edits:
-        raise InputError(
-            f"Prediction {prediction_id} has no keypoint to accept for person {instance_id}."
-        )
-    saved = labels.save_edits(
-        store,
-        instance_id,
-        edits,
-        who=who,
-        edit_id=edit_id,
-        base_revision=base_revision,
-        origin="accept",
-        queued_for=queued_for,
-        seconds=seconds,
-        run_id=row["run_id"] or row["model"],
-    )
-    return {**saved, "accepted": [edit["keypoint"] for edit in edits], "skipped": skipped}
+    names, base = store.require_skeleton().keypoints, journal.require_revision(base_revision)
+
+    def job(cursor: Cursor) -> Row:
+        done = journal.earlier(cursor, context)
+        if done is not None:
+            taken = _of_edit(cursor, instance_id, edit_id)
+            return {**done, "others": [], "accepted": taken, "left": [], "skipped": []}
+        row = _acceptable(cursor, instance_id, prediction_id, everything=keypoints is None)
+        wanted = _open_keypoints(cursor, instance_id) if keypoints is None else list(keypoints)
+        left = [k for k in wanted if k in leave] if keypoints is None else []
+        edits, skipped = _edits(row, [k for k in wanted if k not in left])
+        if not edits:
+            why = f": {len(left)} are too doubtful. Accept those by name" if left else ""
+            raise InputError(
+                f"Prediction {prediction_id} has no keypoint to accept for person {instance_id}{why}."
+            )
+        run_id = row["run_id"] or row["model"]
+        saved = labels.append_edits(cursor, context, edits, names, base, run_id)
+        taken = [edit["keypoint"] for edit in edits]
+        return {**saved, "accepted": taken, "left": left, "skipped": skipped}
+
+    return store.write(job)
 
 
 def save_uncertainties(store: Store, run_id: str, rows: Sequence[Mapping[str, Any]]) -> int:
@@ -224,16 +238,44 @@ def _edits(row: Row, wanted: Sequence[int]) -> tuple[list[Row], list[int]]:
     return edits, skipped
 
 
-def _open_keypoints(store: Store, instance_id: int, edit_id: str) -> list[int]:
-    """Open, taught keypoints of a person; those of this very edit count as open, so that it can be repeated."""
-    rows = store.read(
-        """SELECT keypoint FROM needed_keypoints WHERE keypoint NOT IN (
-            SELECT keypoint FROM labels WHERE instance_id = ? AND state <> 'open')
-        OR keypoint IN (SELECT keypoint FROM label_journal WHERE instance_id = ? AND edit_id = ?)
-        ORDER BY keypoint""",
-        [instance_id, instance_id, edit_id],
+def _acceptable(cursor: Cursor, instance_id: int, prediction_id: int, *, everything: bool) -> Row:
+    """A prediction that may become labels, with the image's width and height."""
+    found = fetch(
+        cursor,
+        f"""SELECT p.*, width, height, split FROM ({_EACH}) p JOIN instances USING (instance_id)
+        JOIN images USING (image_id) JOIN groups USING (group_id) WHERE prediction_id = ? AND instance_id = ?""",
+        [prediction_id, instance_id],
     )
-    return [row["keypoint"] for row in rows]
+    if not found:
+        raise NotFound(f"There is no prediction {prediction_id} of person {instance_id}.")
+    if found[0]["split"] == "val":
+        raise InputError(
+            f"Person {instance_id} is of val: its labels judge the models, so none may come from a model."
+        )
+    if everything and found[0]["stale"]:
+        raise InputError(
+            f"The box of person {instance_id} moved after prediction {prediction_id}.\n"
+            "Predict the person again, or name the keypoints to accept."
+        )
+    return found[0]
+
+
+def _open_keypoints(cursor: Cursor, instance_id: int) -> list[int]:
+    """Open, taught keypoints of a person."""
+    rows = cursor.execute(
+        """SELECT keypoint FROM needed_keypoints WHERE keypoint NOT IN (
+            SELECT keypoint FROM labels WHERE instance_id = ? AND state <> 'open') ORDER BY keypoint""",
+        [instance_id],
+    ).fetchall()
+    return [row[0] for row in rows]
+
+
+def _of_edit(cursor: Cursor, instance_id: int, edit_id: str) -> list[int]:
+    rows = cursor.execute(
+        "SELECT keypoint FROM label_journal WHERE instance_id = ? AND edit_id = ? ORDER BY keypoint",
+        [instance_id, edit_id],
+    ).fetchall()
+    return [row[0] for row in rows]
 
 
 def _known(value: Any) -> float | None:

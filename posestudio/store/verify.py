@@ -37,6 +37,15 @@ _CHECKS: tuple[tuple[str, str], ...] = (
         "SELECT box_revision, instance_id FROM box_journal ANTI JOIN instances USING (instance_id) ORDER BY ALL",
     ),
     (
+        "mark {mark_id} belongs to person {instance_id}, who does not exist",
+        "SELECT mark_id, instance_id FROM marks ANTI JOIN instances USING (instance_id) ORDER BY ALL",
+    ),
+    (
+        "keypoint {keypoint} of mark {mark_id} is not in the skeleton",
+        """SELECT keypoint, mark_id FROM marks WHERE keypoint >= coalesce((
+            SELECT json_array_length(value::JSON, 'keypoints') FROM meta WHERE key = 'skeleton'), 0) ORDER BY ALL""",
+    ),
+    (
         "person {instance_id} is in image {image_id}, which does not exist",
         "SELECT instance_id, image_id FROM instances ANTI JOIN images USING (image_id) ORDER BY ALL",
     ),

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from posestudio.config import unknown
 from posestudio.errors import InputError, NotFound
-from posestudio.studio import hindsight, verbs_data, verbs_labels, verbs_runs
+from posestudio.studio import (
+    documents,
+    hindsight,
+    plan,
+    ranking,
+    verbs_data,
+    verbs_labels,
+    verbs_queue,
+    verbs_runs,
+)
 
 if TYPE_CHECKING:
     from posestudio.store.database import Store
@@ -17,8 +26,12 @@ if TYPE_CHECKING:
 VERBS: dict[str, Callable[..., Any]] = {
     **verbs_data.OFFERED,
     **verbs_labels.OFFERED,
+    **verbs_queue.OFFERED,
+    **documents.OFFERED,
     **verbs_runs.OFFERED,
     **hindsight.OFFERED,
+    **plan.OFFERED,
+    **ranking.OFFERED,
 }
 
 

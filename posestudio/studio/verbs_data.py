@@ -131,7 +131,10 @@ def add_people(
     source: str = "detector",
 ) -> list[int]:
     """Add people to an image by their boxes, such as a detector's; returns their ids."""
-    return [people.add(store, image_id, box, who=who, box_source=source) for box in boxes_xywh]
+    return [
+        people.add(store, image_id, box, who=who, box_source=source)["instance_id"]
+        for box in boxes_xywh
+    ]
 
 
 def split_counts(store: Store) -> Record:

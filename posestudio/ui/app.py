@@ -30,7 +30,7 @@ from starlette.middleware.cors import CORSMiddleware  # noqa: E402
 from posestudio.errors import InputError  # noqa: E402
 from posestudio.studio import owner  # noqa: E402
 from posestudio.studio.studio import STORE_FILE, Studio  # noqa: E402
-from posestudio.ui import media, reads, static_files, theme  # noqa: E402
+from posestudio.ui import api, edits, media, reads, static_files, theme  # noqa: E402
 from posestudio.ui.guard import LOOPBACK, Guard  # noqa: E402
 from posestudio.ui.tabs.images import images_tab  # noqa: E402
 from posestudio.ui.tabs.inspect import inspect_tab  # noqa: E402
@@ -51,6 +51,7 @@ def build(studio: Studio) -> gr.Blocks:
         title="PoseStudio", analytics_enabled=False, fill_width=True, delete_cache=(3600, day)
     ) as demo:
         images_tab(studio, demo)
+        api.endpoints(studio)
     with demo.route("Inspect", "inspect", show_in_navbar=False) as page:
         inspect_tab(studio, page)
     demo.queue(default_concurrency_limit=4)
@@ -72,6 +73,7 @@ def application(studio: Studio) -> fastapi.FastAPI:
     app.include_router(
         media.routes(lambda number: reads.photo(studio, number), studio.project / "cache")
     )
+    app.include_router(edits.routes(studio))
     app.include_router(owner.routes(studio))
     app.mount(static_files.ADDRESS, static_files.OwnFiles())
     with warnings.catch_warnings():

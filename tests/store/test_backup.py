@@ -35,7 +35,7 @@ def test_it_comes_back_in_an_empty_folder(store, saved, tmp_path):
         assert labels.history(fresh, 1) == labels.history(store, 1)
         assert fresh.skeleton() == store.skeleton()
         assert freeze.freeze(fresh)["reused"]
-        person = people.add(fresh, 1, (1, 1, 9, 9), who="a")
+        person = people.add(fresh, 1, (1, 1, 9, 9), who="a")["instance_id"]
         assert person == 2, "ids go on where they were"
         assert (fresh.project / "runs" / "run-1" / "metrics.json").read_text() == "{}"
     assert list((store.project / "backups").iterdir()) == []

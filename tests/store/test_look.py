@@ -12,7 +12,7 @@ def test_a_look_equals_a_freeze(tmp_path: Path):
         store.write(lambda cursor: database.set_skeleton(cursor, COCO17))
         row = images.NewImage("a" * 64, 60, 40, split="train")
         [image] = store.write(lambda cursor: images.add_many(cursor, [row]))
-        person = people.add(store, image, [1, 2, 30, 30], who="me")
+        person = people.add(store, image, [1, 2, 30, 30], who="me")["instance_id"]
         edit = {"keypoint": "nose", "state": "placed", "x": 5.5, "y": 6, "v": 2}
         labels.save_edits(store, person, [edit], who="me", edit_id="1", base_revision=None)
         seen = freeze.look(store)

@@ -55,7 +55,7 @@ def test_a_removed_person_comes_back_with_labels(store, add_people):
 
 def test_a_person_is_added_by_hand(store, add_people):
     image = people.get(store, add_people(1)[0])["image_id"]
-    person = people.add(store, image, (1, 1, 20, 20), who="ann")
+    person = people.add(store, image, (1, 1, 20, 20), who="ann")["instance_id"]
     assert [p["instance_id"] for p in people.list_people(store, image)][-1] == person
     with pytest.raises(NotFound):
         people.add(store, 999, (1, 1, 20, 20), who="ann")

@@ -1,0 +1,302 @@
+"""The store verbs `queue` and `sheet`: which people to correct next and why, and one keypoint of many people."""
+
+import math
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from posestudio.config import unknown
+from posestudio.errors import InputError
+from posestudio.store import marks
+from posestudio.store.database import Store
+from posestudio.store.snapshots import OPEN, PLACED, Snapshot
+from posestudio.studio import queue, standing, verbs_data, verbs_runs
+from posestudio.studio import suspects as suspicion
+from posestudio.studio.standing import Standing
+
+Record = dict[str, Any]
+SHUFFLE_SEED = 0
+
+ORDERS = ("doubt", "suspects", "variety", "random", "marked")
+
+LEAST_TIMED = 5
+"""People whose time is known, below which no time is told."""
+
+SHEET_ORDERS = ("doubt", "sure")
+
+SHEET_SIZE = 0.5
+"""Side of a crop of the sheet over the height of the person's box, and its least in pixels."""
+LEAST_SIZE = 48.0
+
+VAL_NOTE = (
+    "Val people come in random order and without predictions, so that the score stays honest."
+)
+
+
+def queue_(
+    store: Store,
+    limit: int = 20,
+    split: str | None = None,
+    run: str | None = None,
+    suspects: bool = False,
+    order: str | None = None,
+    minutes: float | None = None,
+) -> Record:
+    """What to correct next, the most useful person first with the reason said; or which labels look wrong.
+
+    Whoever was skipped or finished today, or of whom somebody cannot tell, is left out, except in the order "marked".
+
+    Args:
+        store: the open store.
+        limit: how many people at most.
+        split: "val" for people to evaluate on, in random order and without predictions; "train" or "unlabeled" for
+            only these; both of them when absent.
+        run: whose doubts; the newest run with predictions when absent.
+        suspects: the same as order "suspects".
+        order: "doubt" (the default; "variety" where doubts say little), "suspects" (labeled people of train whose
+            labels the run's students contradict, left/right swaps first), "variety", "random", or "marked" (flagged,
+            skipped and cannot-tell people).
+        minutes: time at hand, for `fits`.
+
+    Returns:
+        {"run_id", "order", "note": a sentence or None, "calibrated": bool, "seconds_per_person": median over the last
+        people or None, "fits": how many fit in `minutes` or None, "total": people in this order before the limit,
+        "done": people finished today, "items"}. An item: instance_id, image_id, file_name, split, score (None in
+        random order), reason, keypoints (see `queue.keypoints` and `suspects.keypoints`; empty in the other orders),
+        open (names of the open, taught keypoints) and marks (those that stand).
+    """
+    verbs_data.splits_word(split)
+    order = _order(order, suspects)
+    named = verbs_runs.model_name(store, run) if run is not None else None
+    limit = _whole(limit, "limit")
+    standing_marks = _by_person(marks.standing(store))
+    done = _finished(store, standing.snapshot(store))
+    seen = {i for i, rows in standing_marks.items() if _has(rows, "seen")}
+    away = {*done, *(i for i, rows in standing_marks.items() if _has(rows, "skip", "cannot_tell"))}
+    standing_marks = {
+        i: [r for r in rows if r["kind"] != "seen"] for i, rows in standing_marks.items()
+    }
+    if order == "marked":
+        found = _marked_queue(store, standing_marks, split)
+    elif order == "suspects":
+        found = _suspect_queue(store, named, away | seen, split=split)
+    elif split == "val":
+        found = _random_queue(standing.snapshot(store), away, ("val",))
+    elif order == "random":
+        found = _random_queue(standing.snapshot(store), away, _splits(split))
+    else:
+        run_id = named or verbs_runs.newest_predicting(store)
+        found = _useful_queue(standing.now(store, run_id), away, split, order, limit)
+    items = found["items"][:limit]
+    for item in items:
+        item["marks"] = standing_marks.get(item["instance_id"], [])
+    total = found.pop("total", len(found["items"]))
+    return {**found, **_time(store, minutes, total), "total": total, "done": len(done), "items": items}  # fmt: skip
+
+
+def _order(order: str | None, suspects: bool) -> str:
+    if order is not None and order not in ORDERS:
+        raise InputError(unknown("order", str(order), dict.fromkeys(ORDERS)))
+    return order or ("suspects" if suspects else "doubt")
+
+
+def _whole(value: Any, name: str) -> int:
+    if type(value) is not int or value < 0:
+        raise InputError(f"{name} must be a whole number from 0, got {value!r}.")
+    return value
+
+
+def _by_person(rows: list[Record]) -> dict[int, list[Record]]:
+    found: dict[int, list[Record]] = {}
+    for row in rows:
+        found.setdefault(row.pop("instance_id"), []).append(row)
+    return found
+
+
+def _has(rows: list[Record], *kinds: str) -> bool:
+    return any(row["kind"] in kinds for row in rows)
+
+
+def _finished(store: Store, snapshot: Snapshot) -> set[int]:
+    """People of today's work: somebody saw them through, or labeled them and left no keypoint open."""
+    touched = marks.worked_today(store)
+    left = open_keypoints(snapshot).any(axis=1)
+    complete = set(snapshot.people.instance_id[~left].tolist())
+    return {one for one, seen in touched.items() if seen or one in complete}
+
+
+def _time(store: Store, minutes: float | None, total: int) -> Record:
+    if minutes is not None and not (isinstance(minutes, (int, float)) and 0 <= minutes < 1e6):
+        raise InputError(f"minutes must be a number from 0, got {minutes!r}.")
+    known = marks.seconds_each(store)
+    each = median(known) if len(known) >= LEAST_TIMED else None
+    fits = None if minutes is None or not each else min(math.floor(60 * minutes / each), total)
+    return {"seconds_per_person": each, "fits": fits}
+
+
+def open_keypoints(snapshot: Snapshot) -> np.ndarray:
+    """(N, K): keypoints to ask about, open and taught; while nothing is taught, all open ones."""
+    taught = snapshot.taught if snapshot.taught.any() else np.ones_like(snapshot.taught)
+    return (snapshot.people.state == OPEN) & taught & ~snapshot.people.iscrowd[:, None]
+
+
+def _splits(split: str | None) -> tuple[str, ...]:
+    return (split,) if split else ("train", "unlabeled")
+
+
+def _there(snapshot: Snapshot, away: set[int], splits: tuple[str, ...]) -> np.ndarray:
+    people = snapshot.people
+    return np.isin(people.split, splits) & ~np.isin(people.instance_id, list(away))
+
+
+def _random_queue(snapshot: Snapshot, away: set[int], splits: tuple[str, ...]) -> Record:
+    open_ = open_keypoints(snapshot)
+    asked = _there(snapshot, away, splits) & open_.any(axis=1)
+    val = splits == ("val",)
+    if val:
+        asked &= ~snapshot.people.reviewed
+    chosen = np.flatnonzero(asked)
+    why = "val: random order" if val else "random order"
+    items = [
+        _item(snapshot, int(i), open_, score=None, reason=why, points=[])
+        for i in chosen[np.random.default_rng(SHUFFLE_SEED).permutation(len(chosen))]
+    ]
+    note = VAL_NOTE if val else None
+    return {"run_id": None, "order": "random", "note": note, "calibrated": False, "items": items}
+
+
+def _marked_queue(store: Store, rows: dict[int, list[Record]], split: str | None) -> Record:
+    snapshot = standing.snapshot(store)
+    open_, people = open_keypoints(snapshot), snapshot.people
+    items = []
+    marked = [instance_id for instance_id, said in rows.items() if said]
+    for i in np.flatnonzero(np.isin(people.instance_id, marked)):
+        if split in (None, str(people.split[i])):
+            last = rows[int(people.instance_id[i])][-1]
+            said = f"{last['kind'].replace('_', ' ')} by {last['who']}"
+            why = said if last["text"] is None else f"{said}: {last['text']}"
+            items.append(_item(snapshot, int(i), open_, score=None, reason=why, points=[]))
+    note = None if items else "Nobody is flagged, skipped or marked as cannot tell."
+    return {"run_id": None, "order": "marked", "note": note, "calibrated": False, "items": items}
+
+
+def _useful_queue(
+    found: Standing, away: set[int], split: str | None, order: str, limit: int
+) -> Record:
+    """By doubt, or by variety where that was asked for or doubts say little."""
+    people, open_ = found.snapshot.people, open_keypoints(found.snapshot)
+    asked = open_ & _there(found.snapshot, away, _splits(split))[:, None]
+    labeled = (people.state == PLACED).any(axis=1) & (people.split == "train")
+    score = np.where(found.known.stale[:, None], np.nan, found.known.score)
+    doubtful = bool((np.isfinite(score) & asked).any())
+    few = int(labeled.sum()) < queue.MIN_LABELED
+    if order == "doubt" and doubtful and not few:
+        return _doubt_queue(found, asked, limit)
+    chosen = queue.by_variety(
+        queue.describe(found.known, people.box_xywh), labeled, np.asarray(asked.any(axis=1)), limit=limit
+    )  # fmt: skip
+    items = [
+        _item(found.snapshot, i, open_, score=s, reason="differs most from those labeled so far", points=[])
+        for i, s in chosen
+    ]  # fmt: skip
+    note = _why_variety(int(labeled.sum()), found.run_id) if order == "doubt" else None
+    return {
+        "run_id": found.run_id, "order": "variety", "note": note, "calibrated": False, "items": items,
+        "total": int(asked.any(axis=1).sum()),
+    }  # fmt: skip
+
+
+def _doubt_queue(found: Standing, asked: np.ndarray, limit: int) -> Record:
+    open_, items = open_keypoints(found.snapshot), []
+    ranked = queue.by_doubt(found.doubts, asked, limit=len(asked))
+    for i, s in ranked[:limit]:
+        points = doubtful(found, i)
+        reason = ", ".join(point["reason"] for point in points[: queue.TOP])
+        items.append(_item(found.snapshot, i, open_, score=s, reason=reason, points=points))
+    return {
+        "run_id": found.run_id, "order": "doubt", "note": None,
+        "calibrated": found.doubts.probability is not None, "items": items, "total": len(ranked),
+    }  # fmt: skip
+
+
+def doubtful(found: Standing, index: int) -> list[Record]:
+    """The open keypoints of one person, most doubtful first; see `queue.keypoints`."""
+    return queue.keypoints(
+        index, found.snapshot.skeleton.keypoints, open_keypoints(found.snapshot), found.known, found.doubts,
+        height=float(found.snapshot.people.box_xywh[index, 3]),
+    )  # fmt: skip
+
+
+def _suspect_queue(
+    store: Store, run_id: str | None, away: set[int], *, split: str | None
+) -> Record:
+    """The people whose labels the students of a run contradict.
+
+    Raises:
+        InputError: a split without such labels was asked for.
+    """
+    if split not in (None, "train"):
+        raise InputError(
+            f"Suspect labels are those of train; {split} has none that students may be held against."
+        )
+    run_id = run_id or verbs_runs.newest_predicting(store)
+    found = standing.now(store, run_id)
+    answer = {"run_id": run_id, "order": "suspects", "calibrated": False, "items": []}
+    if found.suspects is None:
+        named = f" --run {run_id}" if run_id else ""
+        return {
+            **answer,
+            "note": f"There are no votes on these labels yet. Gather some: posestudio pool{named}",
+        }
+    snapshot, people = found.snapshot, found.snapshot.people
+    items, open_ = [], open_keypoints(snapshot)
+    for i, score, _ in suspicion.ranked(found.suspects):
+        if int(people.instance_id[i]) in away:
+            continue
+        points = suspicion.keypoints(i, snapshot.skeleton.keypoints, found.suspects)
+        why = suspicion.reason(i, points, found.suspects)
+        items.append(_item(snapshot, i, open_, score=score, reason=why, points=points))
+    asked, opinion = standing.judged(people), found.suspects.opinion
+    learned = (asked & ~opinion.unseen).any(axis=1).sum()
+    note = None if not learned else (
+        f"The labels of {learned} of {asked.any(axis=1).sum()} people were learned by both students, which seldom "
+        "contradict what they learned. So that one student judges each label: posestudio train --set data.cross_fit=0.5"
+    )  # fmt: skip
+    return {**answer, "note": note, "calibrated": opinion.calibrated, "items": items}
+
+
+def _why_variety(labeled: int, run_id: str | None) -> str:
+    if run_id is None:
+        return "No run has predicted yet, so the most different people come first. Train: posestudio train"
+    if labeled < queue.MIN_LABELED:
+        return (
+            f"With {labeled} labeled people (under {queue.MIN_LABELED}) the students' doubts say little, so the most "
+            "different people come first."
+        )
+    return f"Run {run_id} has no fresh prediction of these people. Make some: posestudio pool --run {run_id}"
+
+
+def _item(
+    snapshot: Snapshot,
+    index: int,
+    open_: np.ndarray,
+    *,
+    score: float | None,
+    reason: str,
+    points: list[Record],
+) -> Record:
+    people_, names = snapshot.people, snapshot.skeleton.keypoints
+    return {
+        "instance_id": int(people_.instance_id[index]),
+        "image_id": int(people_.image_id[index]),
+        "file_name": people_.file_name[index],
+        "split": str(people_.split[index]),
+        "score": score,
+        "reason": reason,
+        "keypoints": points,
+        "open": [names[k] for k in np.flatnonzero(open_[index])],
+    }
+
+
+OFFERED = {"queue": queue_}

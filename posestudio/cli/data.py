@@ -213,9 +213,9 @@ def export(args: argparse.Namespace) -> dict[str, Any]:
     """Take away."""
     studio, out = open_studio(args), absolute(args.out)
     if args.kind == "predictions":
-        from posestudio.studio import work
+        from posestudio.studio import take_away
 
-        return work.export_predictions(
+        return take_away.export_predictions(
             studio, Path(out), run=args.run_name, student=args.student, split=args.split
         )
     if args.kind == "yolo":

@@ -111,12 +111,12 @@ def train(args: argparse.Namespace) -> dict[str, Any]:
         from posestudio.studio import settings as choices
 
         choices.check(args.preset, args.size, changes)  # before torch is loaded
-    from posestudio.studio import jobs, work
+    from posestudio.studio import jobs, training
 
     if args.resume:
-        run_id = work.resumable(studio, args.resume)
+        run_id = training.resumable(studio, args.resume)
     else:
-        started = work.start(
+        started = training.start(
             studio, preset=args.preset, size=args.size, changes=changes, from_run=args.from_run,
             weights=absolute(args.weights) if args.weights else None,
         )  # fmt: skip
@@ -124,9 +124,9 @@ def train(args: argparse.Namespace) -> dict[str, Any]:
         for note in started["notes"]:
             print(note, file=sys.stderr)
     print(f"Run {run_id}", file=sys.stderr)
-    runner = jobs.in_process if args.runner == "process" else work.train_here
+    runner = jobs.in_process if args.runner == "process" else training.train_here
     with _stop_on_interrupt() as asked, _Bar(run_id) as bar:
-        return work.carry_out(
+        return training.carry_out(
             studio, run_id, train=runner, stop=asked, on_event=bar.tell, progress=bar.preparing
         )
 
@@ -257,9 +257,9 @@ def predict(args: argparse.Namespace) -> dict[str, Any]:
 
 def evaluate(args: argparse.Namespace) -> dict[str, Any]:
     """Scores."""
-    from posestudio.studio import work
+    from posestudio.studio import scores
 
-    return work.evaluate(
+    return scores.evaluate(
         open_studio(args), run=args.run_name, split=args.split, student=args.student, flip=args.flip
     )
 

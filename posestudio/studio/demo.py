@@ -182,15 +182,15 @@ def install_students(studio: Studio, *, progress: Progress | None = None) -> dic
     """
     import torch  # lazy: torch
 
-    from posestudio.studio import work
+    from posestudio.studio import training
 
     known = facts()
     settings = {**known["settings"], "train.steps": known["a"]["steps"]}
-    started = work.start(studio, preset="supervised", size="tiny", changes=settings)
+    started = training.start(studio, preset="supervised", size="tiny", changes=settings)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # networks this small are slower on several threads of a busy machine
     try:
-        return work.carry_out(studio, started["run_id"], train=_put_students, progress=progress)
+        return training.carry_out(studio, started["run_id"], train=_put_students, progress=progress)
     finally:
         torch.set_num_threads(threads)
 

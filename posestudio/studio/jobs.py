@@ -1,4 +1,7 @@
-"""Runs that go on while others work: a background thread of this process, or a child process. One at a time."""
+"""Work that goes on while others work: a training, its follow-up, a score, an export, each in a thread of this process.
+
+One of a kind at a time. What it does is in the run's folder; a Job only says who is at it and how far.
+"""
 
 import logging
 import os
@@ -13,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from posestudio.errors import PoseStudioError, TrainingError
 from posestudio.events import Event
-from posestudio.studio import work
+from posestudio.studio import training
 
 if TYPE_CHECKING:
     from posestudio.studio.studio import Studio
@@ -22,19 +25,47 @@ log = logging.getLogger(__name__)
 Listener = Callable[[Event], None]
 
 
+class BrokenOff(Exception):
+    """The app closes: work that can be done again later ends here. Caught by Jobs only."""
+
+
 @dataclass(slots=True)
 class Job:
-    """A run that is being carried out. problem: why it ended early, in words for the user."""
+    """Work in the background.
 
-    run_id: str
-    thread: threading.Thread
+    kind: "train", "evaluate" or "export". name: of the run, or of what is made. asked: stop training, keep what there
+    is. closing: break off whatever it is. at: (what, done, in all) of work outside training steps. result: what it
+    gave. problem: why it ended early, in words for the user.
+    """
+
+    kind: str
+    name: str
+    thread: threading.Thread = field(default_factory=threading.Thread)
     asked: threading.Event = field(default_factory=threading.Event)
+    closing: threading.Event = field(default_factory=threading.Event)
+    at: tuple[str, int, int] | None = None
+    result: Any = None
     problem: str | None = None
+
+    @property
+    def run_id(self) -> str:
+        """The run that is trained or scored."""
+        return self.name
 
     @property
     def alive(self) -> bool:
         """Whether it still works."""
         return self.thread.is_alive()
+
+    def tell(self, what: str, done: int, total: int) -> None:
+        """Hear of progress.
+
+        Raises:
+            BrokenOff: the app closes.
+        """
+        if self.closing.is_set():
+            raise BrokenOff
+        self.at = (what, done, total)
 
 
 class Jobs:
@@ -43,53 +74,114 @@ class Jobs:
     def __init__(self, studio: "Studio") -> None:
         self._studio = studio
         self._lock = threading.Lock()
-        self._job: Job | None = None
+        self._jobs: dict[str, Job] = {}
 
     @property
     def current(self) -> Job | None:
-        """The running job, or the last one."""
-        return self._job
+        """The training that goes on, or the last one."""
+        return self.last("train")
+
+    def last(self, kind: str) -> Job | None:
+        """The job of a kind that goes on, or the last one."""
+        return self._jobs.get(kind)
 
     def train(self, run_id: str, *, runner: str = "thread") -> Job:
-        """Carry a run out in the background: train it, predict everyone, evaluate, register.
+        """Carry a run out in the background: train it, predict everyone, refresh doubts, evaluate, register.
 
         Args:
-            run_id: of `work.start`, or one to resume.
+            run_id: of `training.start`, or one to resume.
             runner: "thread", or "process" for a child that does the training.
 
         Raises:
             TrainingError: another run is being trained here.
         """
+        train = in_process if runner == "process" else training.train_here
+
+        def work(job: Job) -> Any:
+            return training.carry_out(
+                self._studio, run_id, train=train, stop=job.asked.is_set, progress=job.tell,
+                pooled=True,
+            )  # fmt: skip
+
+        return self.start("train", run_id, work)
+
+    def follow_up(self, run_id: str) -> Job:
+        """Predict, refresh doubts and evaluate with a run's students again, such as after the app was closed midway.
+
+        Raises:
+            TrainingError: a run is being trained here.
+        """
+
+        def work(job: Job) -> Any:
+            return training.follow_up(self._studio, run_id, pooled=True, progress=job.tell)
+
+        return self.start("train", run_id, work)
+
+    def start(self, kind: str, name: str, work: Callable[[Job], Any]) -> Job:
+        """Do something in the background.
+
+        Args:
+            kind: one of a kind goes on at a time.
+            name: of the run, or of what is made.
+            work: called with the job, in a thread of its own; `job.tell` is its progress.
+
+        Raises:
+            TrainingError: one of that kind goes on.
+        """
         with self._lock:
-            if self._job is not None and self._job.alive:
-                raise TrainingError(
-                    f"Run {self._job.run_id} is training here. Wait, or stop it: posestudio stop {self._job.run_id}"
-                )
-            job = Job(run_id, threading.Thread(name=f"run {run_id}", daemon=True))
+            before = self._jobs.get(kind)
+            if before is not None and before.alive:
+                raise TrainingError(_busy(before))
+            job = Job(kind, name)
             job.thread = threading.Thread(
-                target=self._carry_out, args=(job, runner), name=f"run {run_id}", daemon=True
+                target=self._do, args=(job, work), name=f"{kind} {name}", daemon=True
             )
-            self._job = job
+            self._jobs[kind] = job
             job.thread.start()
         return job
 
     def stop(self, *, wait: float | None = None) -> None:
-        """Ask the job to stop after its present step and keep what it has; wait that many seconds for it."""
-        job = self._job
+        """Ask the training to stop after its present step and keep what it has; wait that many seconds for it."""
+        job = self.current
         if job is not None and job.alive:
             job.asked.set()
             if wait is not None:
                 job.thread.join(wait)
 
-    def _carry_out(self, job: Job, runner: str) -> None:
-        train = in_process if runner == "process" else work.train_here
+    def close(self, wait: float = 60.0) -> list[str]:
+        """End everything for the app to close: a training at its step, the rest at once.
+
+        Returns:
+            Names of the jobs that went on, and ended within `wait` seconds or not.
+        """
+        going = [job for job in self._jobs.values() if job.alive]
+        for job in going:
+            job.closing.set()
+            job.asked.set()
+        until = time.monotonic() + wait
+        for job in going:
+            job.thread.join(max(0.0, until - time.monotonic()))
+        return [job.name for job in going]
+
+    def _do(self, job: Job, work: Callable[[Job], Any]) -> None:
+        import torch  # lazy: torch
+
+        torch.set_num_threads(max(1, (os.cpu_count() or 2) - 1))  # of this thread
         try:
-            work.carry_out(self._studio, job.run_id, train=train, stop=job.asked.is_set)
+            job.result = work(job)
+        except BrokenOff:
+            job.problem = "The app was closed meanwhile."
         except PoseStudioError as error:
             job.problem = str(error)
         except Exception as error:  # a thread has no one above it; the page shows this
-            log.exception("run %s failed", job.run_id)
+            log.exception("%s %s failed", job.kind, job.name)
             job.problem = f"{type(error).__name__}: {error}"
+
+
+def _busy(job: Job) -> str:
+    if job.kind == "train":
+        return f"Run {job.name} is training here. Wait, or stop it: posestudio stop {job.name}"
+    return f"{job.name} is being worked on here ({job.kind}). Wait for it."
 
 
 def in_process(
@@ -99,7 +191,7 @@ def in_process(
     on_event: Listener | None = None,
     progress: Any = None,
 ) -> None:
-    """Train a run folder in a child process and pass its events on; the same call as `work.train_here`.
+    """Train a run folder in a child process and pass its events on; the same call as `training.train_here`.
 
     Raises:
         TrainingError: the child ended without finishing the run.

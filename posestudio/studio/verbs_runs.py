@@ -16,6 +16,7 @@ from posestudio.errors import InputError, NotFound, TrainingError
 from posestudio.store import freeze, predictions, runs
 from posestudio.store import snapshots as frozen
 from posestudio.store.database import Store
+from posestudio.studio import plan
 from posestudio.train.run_folder import RunFolder
 
 Record = dict[str, Any]
@@ -178,18 +179,7 @@ def _numbers(run: Record) -> Record:
 
 def _label_difference(store: Store, first: str, second: str) -> Record:
     old, new = (frozen.read(store.project / "snapshots" / one).people for one in (first, second))
-    shared, at_old, at_new = np.intersect1d(old.instance_id, new.instance_id, return_indices=True)
-    states = old.state[at_old] != new.state[at_new]
-    moved = np.nan_to_num(old.xy_image[at_old] - new.xy_image[at_new]).any(axis=-1) & ~states
-    seen = (old.visibility[at_old] != new.visibility[at_new]) & ~states
-    return {
-        "snapshots": [first, second],
-        "people_added": len(new) - len(shared),
-        "people_gone": len(old) - len(shared),
-        "keypoints_labeled": int(((new.state[at_new] == frozen.PLACED) & states).sum()),
-        "keypoints_changed": int((moved | seen | states).sum()),
-        "boxes_moved": int((old.box_revision[at_old] != new.box_revision[at_new]).sum()),
-    }
+    return {"snapshots": [first, second], **plan.label_difference(old, new)}
 
 
 def stop_run(store: Store, run: str) -> Record:

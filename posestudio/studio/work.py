@@ -1,23 +1,21 @@
-"""Verbs that compute: train, predict, pool, evaluate, import with a detector.
+"""What all computing verbs stand on, and two of them: predict and pool. The others: `training`, `scores`, `take_away`.
 
 None of them holds the store while it computes: each reads a snapshot, works in the run's folder, then registers what
 it found. So they run in any process, beside the app too.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from posestudio import config, events
 from posestudio import evaluate as scoring
-from posestudio.core import metrics
-from posestudio.errors import InputError, NotFound, TrainingError
-from posestudio.store.snapshots import OPEN, PLACED, People, Snapshot
+from posestudio.errors import NotFound, TrainingError
+from posestudio.store.snapshots import OPEN, People, Snapshot
 from posestudio.store.snapshots import read as read_snapshot
-from posestudio.studio import beliefs, evidence, hindsight, ledger, queue, settings
-from posestudio.studio.json_form import plain, write_json
+from posestudio.studio import beliefs, evidence, hindsight, ledger, queue
+from posestudio.studio.json_form import write_json
 from posestudio.train.ledger import POOL_FILE
 from posestudio.train.run_folder import RunFolder
 
@@ -27,129 +25,6 @@ if TYPE_CHECKING:
 
 Student = Literal["a", "b", "ensemble"]
 Progress = Callable[[str, int, int], None]
-Stop = Callable[[], bool]
-Listener = Callable[[events.Event], None]
-
-
-class Train(Protocol):
-    """Whoever trains a run folder to its end: this process, or a child."""
-
-    def __call__(
-        self,
-        folder: Path,
-        *,
-        stop: Stop | None,
-        on_event: Listener | None,
-        progress: Progress | None,
-    ) -> None:
-        """Train `folder`; the same arguments as `train_here`."""
-        ...
-
-
-def train_here(
-    folder: Path,
-    *,
-    stop: Stop | None = None,
-    on_event: Listener | None = None,
-    progress: Progress | None = None,
-) -> None:
-    """Train a run folder in this thread."""
-    from posestudio.train import worker  # lazy: torch
-
-    worker.run(folder, stop=stop, on_event=on_event, progress=progress)
-
-
-def start(
-    studio: "Studio",
-    *,
-    preset: str | None = None,
-    size: str | None = None,
-    changes: Mapping[str, str] | None = None,
-    from_run: str | None = None,
-    weights: str | None = None,
-) -> dict[str, Any]:
-    """Make a run: freeze the labels, write its folder, register it. Nothing is trained yet.
-
-    Args:
-        studio: the project.
-        preset: a key of config.PRESETS; paper when absent.
-        size: a key of config.SIZES; that of the run to start from, or by the device, when absent.
-        changes: dotted settings to values.
-        from_run: the run whose students are the start; its model.* and data.* settings hold unless changed.
-        weights: ImageNet weights on disk.
-
-    Returns:
-        {"run_id", "snapshot_id", "labeled", "val", "notes": lines for the user}.
-
-    Raises:
-        ConfigError, NotFound, TrainingError: it cannot be made.
-    """
-    changes = dict(changes or {})
-    if from_run is not None:
-        before = studio.call("run", run=from_run)
-        from_run, size = before["run_id"], size or before["size"]
-        if size == before["size"]:
-            changes = {**settings.inherited(before["settings"]), **changes}
-    if weights is not None and not Path(weights).is_file():
-        raise NotFound(f"No weights file at {weights}.")
-    chosen = settings.complete(preset, size, changes)
-    return studio.call(
-        "start_run", settings=config.to_dict(chosen), from_run=from_run, weights=weights
-    )
-
-
-def resumable(studio: "Studio", run: str) -> str:
-    """The id of a run that can go on.
-
-    Raises:
-        TrainingError: it is done, or is training somewhere.
-    """
-    found = studio.call("run", run=run)
-    if found["status"] in ("running", "stopping"):
-        raise TrainingError(
-            f"Run {found['run_id']} is training already. Stop it first: posestudio stop {found['run_id']}"
-        )
-    if found["status"] == "done":
-        raise TrainingError(
-            f"Run {found['run_id']} is done. Start another from it: posestudio train --from {found['run_id']}"
-        )
-    return found["run_id"]
-
-
-def carry_out(
-    studio: "Studio",
-    run_id: str,
-    *,
-    train: Train = train_here,
-    stop: Stop | None = None,
-    on_event: Listener | None = None,
-    progress: Progress | None = None,
-) -> dict[str, Any]:
-    """Train a run, then predict everyone, evaluate on val if there is one, and register all that.
-
-    Returns:
-        The run as verb `run` shows it, with "scores" on val (None without a val set).
-
-    Raises:
-        TrainingError: the run cannot go on; it is registered as failed.
-    """
-    folder = RunFolder(studio.run_folder(run_id))
-    try:
-        train(folder.path, stop=stop, on_event=on_event, progress=progress)
-    except BaseException:
-        if not folder.alive():
-            studio.call("note_run", run_id=run_id)
-        raise
-    if not folder.students():
-        return studio.call("note_run", run_id=run_id)
-    studio.call("note_run", run_id=run_id)
-    snapshot = now(studio)
-    predict_all(studio, run_id, snapshot, progress=progress)
-    scores = None
-    people = snapshot.people
-    if (people.reviewed & ~people.iscrowd & (people.split == "val")).any():
-        scores = evaluate(studio, run=run_id, snapshot=snapshot, progress=progress)
-    return {**studio.call("run", run=run_id), "scores": scores}
 
 
 def now(studio: "Studio") -> Snapshot:
@@ -183,7 +58,7 @@ def predict_all(
     check_skeleton(predictor, snapshot, run_id)
     people = snapshot.people.take(~snapshot.people.iscrowd)
     found = predict_people(
-        predictor, people, studio.project, progress=_named("predicting", progress)
+        predictor, people, studio.project, progress=named("predicting", progress)
     )
     path = ledger.write_predictions(studio.run_folder(run_id), run_id, people, found)
     studio.call("register_predictions", run_id=run_id, path=str(path))
@@ -220,7 +95,7 @@ def predict(
         studio.project,
         students=students,
         flip=flip,
-        progress=_named("predicting", progress),
+        progress=named("predicting", progress),
     )
     if student not in found:
         raise NotFound(
@@ -240,93 +115,6 @@ def predict(
     }
 
 
-def export_predictions(
-    studio: "Studio",
-    out: Path,
-    *,
-    run: str | None = None,
-    student: str = "ensemble",
-    split: str | None = None,
-) -> dict[str, Any]:
-    """Write the stored predictions of a run, or of an imported model, as COCO results; nothing is computed anew.
-
-    Raises:
-        NotFound: no such run or model, or it has predicted nobody.
-    """
-    name = run or studio.call("newest_run")["run_id"]
-    rows = studio.call("predictions", run=name)
-    rows = [row for row in rows if row["student"] in (student, "-")]
-    snapshot = now(studio)
-    people = (
-        snapshot.people if split is None else snapshot.people.take(snapshot.people.split == split)
-    )
-    results = scoring.coco_results(people, *beliefs.points(rows, people), snapshot.skeleton)
-    if not results:
-        raise NotFound(
-            f"{name} has predicted nobody here. Make predictions: posestudio predict --run {name} --out FILE"
-        )
-    write_json(out, results)
-    return {"run_id": name, "student": student, "people": len(results), "out": str(out)}
-
-
-def evaluate(
-    studio: "Studio",
-    *,
-    run: str | None = None,
-    split: str = "val",
-    student: Student = "ensemble",
-    flip: bool = False,
-    snapshot: Snapshot | None = None,
-    progress: Progress | None = None,
-) -> dict[str, Any]:
-    """Score a run, or an imported model by its name, on the reviewed people of a split.
-
-    Raises:
-        InputError: nobody of the split can be evaluated.
-    """
-    from posestudio.predict import predict_people  # lazy: torch
-
-    snapshot = snapshot or now(studio)
-    people = snapshot.people.take(snapshot.people.split == split)
-    judged = people.reviewed & ~people.iscrowd
-    if not judged.any():
-        raise InputError(nobody(people, split))
-    xy_image = np.full(people.xy_image.shape, np.nan)
-    score = np.zeros(people.state.shape)
-    imported = any(row["model"] == run and row["run_id"] is None for row in studio.call("models"))
-    if imported:
-        run_id = str(run)
-        found = beliefs.points(studio.call("predictions", run=run_id), people.take(judged))
-    else:
-        run_id, predictor = choose(studio, run)
-        check_skeleton(predictor, snapshot, run_id)
-        found = predict_people(
-            predictor, people.take(judged), studio.project, students=(student,), flip=flip,
-            progress=_named("predicting", progress),
-        )[student]  # fmt: skip
-    xy_image[judged], score[judged] = found
-    scores = scoring.evaluate(people, xy_image, score, snapshot.skeleton, snapshot.taught)
-    record = plain({
-        "run_id": run_id, "split": split, "student": "model" if imported else student, "flip": flip,
-        "revision": ledger.revision(people), **scores.to_dict(),
-        "mean_pose_pck@0.2": floor(snapshot, people.take(judged)),
-    })  # fmt: skip
-    if not imported:
-        studio.call("record_scores", run_id=run_id, scores=record)
-    return record
-
-
-def floor(snapshot: Snapshot, people: People) -> float | None:
-    """PCK@0.2 of the same mean pose in every box, that of the train labels: what any model must beat."""
-    train = snapshot.people.take(snapshot.people.split == "train")
-    if not (train.state == PLACED).any():
-        return None
-    guess, _ = scoring.mean_pose_predictions(people, scoring.mean_pose(train))
-    labeled = (people.state == PLACED) & snapshot.taught
-    longer = people.box_xywh[:, 2:].max(axis=1)
-    return metrics.pck(guess, people.xy_image, labeled, longer, 0.2).overall
-
-
 def pool(
     studio: "Studio", *, run: str | None = None, progress: Progress | None = None
 ) -> dict[str, Any]:
@@ -334,7 +122,7 @@ def pool(
     run_id, predictor = choose(studio, run)
     snapshot, folder = now(studio), RunFolder(studio.run_folder(run_id))
     people, found = predict_all(studio, run_id, snapshot, progress=progress)
-    heard, told = evidence.Hearing.of(folder, snapshot), _named("pooling", progress)
+    heard, told = evidence.Hearing.of(folder, snapshot), named("pooling", progress)
     offers = ledger.offers(folder, predictor, snapshot, heard=heard, progress=told)
     heard.write(folder.path)
     uncertainty = np.full(people.state.shape, np.nan)
@@ -365,22 +153,6 @@ def pool(
     }  # fmt: skip
 
 
-def nobody(people: People, split: str) -> str:
-    """Why these people of a split cannot be evaluated, and what to do."""
-    there = int((~people.iscrowd).sum())
-    if there:
-        return (
-            f"None of the {there} people of {split} has every keypoint reviewed.\n"
-            f"Label some: posestudio queue --split {split}"
-        )
-    if split != "val":
-        return f"There is nobody in the split {split}. See: posestudio split"
-    return (
-        "There is no val set yet.\nSet some labeled people aside: posestudio split val --share 0.2, "
-        "or import some: posestudio import coco FILE --images DIR --split val"
-    )
-
-
 def check_skeleton(predictor: "Predictor", snapshot: Snapshot, run_id: str) -> None:
     """See that a run's students know the project's keypoints.
 
@@ -394,7 +166,8 @@ def check_skeleton(predictor: "Predictor", snapshot: Snapshot, run_id: str) -> N
         )
 
 
-def _named(what: str, progress: Progress | None) -> Callable[[int, int], None] | None:
+def named(what: str, progress: Progress | None) -> Callable[[int, int], None] | None:
+    """Progress of one kind of work, as the rooms below tell it: (done, in all)."""
     if progress is None:
         return None
     return lambda done, total: progress(what, done, total)

@@ -7,8 +7,10 @@ metrics.json   scores and timing                student_a/b.safetensors      the
 ledger/        votes and offers of some steps
 """
 
+import functools
 import json
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +27,9 @@ from posestudio.events import read as read_events
 
 LEDGER = "ledger"
 """Folder of the ledger's parts, each named by its last step."""
+PATIENCE = 2.0
+"""Seconds for which a worker waits for others who only look whether the run is alive."""
+_looking = threading.Lock()
 STUDENT_FILES = {"a": "student_a.safetensors", "b": "student_b.safetensors"}
 
 
@@ -70,32 +75,34 @@ class RunFolder:
         """queued, running, stopping, done, stopped, failed or interrupted (no worker, no end; resume goes on)."""
         if self.alive():
             return "stopping" if (self.path / "stop").exists() else "running"
-        ends = [event for event in self.events() if isinstance(event, Started | Stopped | Failed)]
-        if not ends:
+        path = self.path / "events.jsonl"
+        if not path.exists():
             return "queued"
-        last = ends[-1]
-        if isinstance(last, Stopped):
-            return "done" if last.reason == "done" else "stopped"
-        return "failed" if isinstance(last, Failed) else "interrupted"
+        known = path.stat()
+        return _ended(path, known.st_mtime_ns, known.st_size)
 
     def alive(self) -> bool:
         """Whether a worker, in any process, holds the run."""
         if not (self.path / "lock").exists():
             return False
-        try:
-            with self.hold():
-                return False
-        except TrainingError:
-            return True
+        with _looking:  # or two who look would each take the other for a worker
+            try:
+                with self.hold(patience=0):
+                    return False
+            except TrainingError:
+                return True
 
     @contextmanager
-    def hold(self) -> Iterator[None]:
+    def hold(self, patience: float = PATIENCE) -> Iterator[None]:
         """Be the one worker of this run; the system lets go of it when the process dies.
+
+        Args:
+            patience: seconds to wait for whoever holds it.
 
         Raises:
             TrainingError: another worker holds it.
         """
-        lock = filelock.FileLock(self.path / "lock", timeout=0, is_singleton=False)
+        lock = filelock.FileLock(self.path / "lock", timeout=patience, is_singleton=False)
         try:
             lock.acquire()
         except filelock.Timeout as error:
@@ -141,3 +148,16 @@ class RunFolder:
             return json.loads((self.path / name).read_text("utf-8"))
         except (OSError, ValueError) as error:
             raise NotFound(f"{self.path} is not a run: {name} cannot be read ({error}).") from error
+
+
+@functools.lru_cache(maxsize=512)
+def _ended(path: Path, changed_ns: int, size: int) -> str:
+    """How a run without a worker ended, by its events; read again only when the file changed."""
+    events = read_events(path.read_text("utf-8"))
+    ends = [event for event in events if isinstance(event, Started | Stopped | Failed)]
+    if not ends:
+        return "queued"
+    last = ends[-1]
+    if isinstance(last, Stopped):
+        return "done" if last.reason == "done" else "stopped"
+    return "failed" if isinstance(last, Failed) else "interrupted"

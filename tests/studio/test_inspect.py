@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from posestudio.errors import NotFound
-from posestudio.studio import inspect, work
+from posestudio.studio import inspect, training
 from posestudio.studio.demo import write_demo_files
 from posestudio.studio.studio import Studio, create
 
@@ -21,8 +21,8 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Studio:
         "data.batch_labeled": "4", "data.batch_unlabeled": "4", "train.steps": "6",
         "train.threads": "1", "data.hold_fold": "false", "pool.threshold": "0.01",
     }  # fmt: skip
-    run = work.start(made, preset="paper", size="tiny", changes=changes)
-    work.train_here(made.run_folder(run["run_id"]))
+    run = training.start(made, preset="paper", size="tiny", changes=changes)
+    training.train_here(made.run_folder(run["run_id"]))
     return made
 
 

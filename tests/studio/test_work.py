@@ -21,7 +21,7 @@ from posestudio.core.coco import NUMBERS
 from posestudio.core.skeleton import COCO17
 from posestudio.errors import InputError, TrainingError
 from posestudio.events import Stepped
-from posestudio.studio import beliefs, jobs, queue, work
+from posestudio.studio import beliefs, jobs, queue, scores, training, work
 from posestudio.studio import owner as owners
 from posestudio.studio.demo import write_demo_files
 from posestudio.studio.studio import Studio, create
@@ -246,7 +246,7 @@ def test_a_run_from_another_keeps_its_crops_and_networks_unless_told_otherwise(t
     project, shown = trained
     studio = Studio(project)
     before = studio.call("run", run=shown["run_id"])["settings"]
-    run = work.start(
+    run = training.start(
         studio, from_run=shown["run_id"], changes={"data.color": "0.7", "train.steps": "1"}
     )
     after = studio.call("run", run=run["run_id"])["settings"]
@@ -259,19 +259,19 @@ def test_a_run_from_another_keeps_its_crops_and_networks_unless_told_otherwise(t
 def test_a_stop_keeps_and_resume_goes_on(trained):
     project, _ = trained
     studio = Studio(project)
-    run_id = work.start(studio, size="tiny", changes={**QUICK, "train.steps": "400"})["run_id"]
+    run_id = training.start(studio, size="tiny", changes={**QUICK, "train.steps": "400"})["run_id"]
     asked = threading.Event()
 
     def hear(event):
         if isinstance(event, Stepped):
             asked.set()
 
-    shown = work.carry_out(studio, run_id, stop=asked.is_set, on_event=hear)
+    shown = training.carry_out(studio, run_id, stop=asked.is_set, on_event=hear)
     assert shown["status"] == "stopped" and 0 < shown["metrics"]["steps"] < 400
     assert studio.call("newest_run")["run_id"] == run_id
     with pytest.raises(InputError, match="not running"):
         studio.call("stop_run", run=run_id)
-    assert work.resumable(studio, run_id) == run_id
+    assert training.resumable(studio, run_id) == run_id
     done = studio.call("newest_run")["run_id"]
     assert done == run_id
 
@@ -291,19 +291,19 @@ def test_a_killed_run_shows_as_interrupted(trained):
             time.sleep(0.2)
         assert newest["status"] == "running"
         with pytest.raises(TrainingError, match="training already"):
-            work.resumable(studio, newest["run_id"])
+            training.resumable(studio, newest["run_id"])
     finally:
         child.send_signal(signal.SIGKILL)
         child.wait()
     assert studio.call("runs")[0]["status"] == "interrupted"
-    assert work.resumable(studio, newest["run_id"]) == newest["run_id"]
+    assert training.resumable(studio, newest["run_id"]) == newest["run_id"]
 
 
 def test_background_jobs_one_at_a_time(trained):
     project, _ = trained
     studio = Studio(project)
     work_here = jobs.Jobs(studio)
-    first = work.start(studio, size="tiny", changes={**QUICK, "train.steps": "300"})["run_id"]
+    first = training.start(studio, size="tiny", changes={**QUICK, "train.steps": "300"})["run_id"]
     job = work_here.train(first)
     with pytest.raises(TrainingError, match="training here"):
         work_here.train("other")
@@ -316,8 +316,8 @@ def test_a_child_process_trains_too(trained, monkeypatch):
     project, _ = trained
     heard = []
     studio = Studio(project)
-    run_id = work.start(studio, size="tiny", changes=QUICK)["run_id"]
-    shown = work.carry_out(studio, run_id, train=jobs.in_process, on_event=heard.append)
+    run_id = training.start(studio, size="tiny", changes=QUICK)["run_id"]
+    shown = training.carry_out(studio, run_id, train=jobs.in_process, on_event=heard.append)
     assert shown["status"] == "done"
     assert [type(event).__name__ for event in heard][0] == "Started"
     assert type(heard[-1]).__name__ == "Stopped"
@@ -332,8 +332,8 @@ def test_without_val_and_without_labels(files, tmp_path):
     studio = Studio(tmp_path / "q")
     studio.call("import_coco", file=str(parts["train"]), images=str(folder / "images"), labeled=2)
     with pytest.raises(InputError, match="split val --share"):
-        work.evaluate(studio)
-    started = work.start(studio, size="tiny", changes=QUICK)
+        scores.evaluate(studio)
+    started = training.start(studio, size="tiny", changes=QUICK)
     assert any("no val set" in note and "split val" in note for note in started["notes"])
     found = studio.call("queue", limit=4)
     assert found["order"] == "variety" and len(found["items"]) == 4
@@ -341,7 +341,7 @@ def test_without_val_and_without_labels(files, tmp_path):
     other = Studio(tmp_path / "r")
     other.call("import_coco", file=str(parts["train"]), images=str(folder / "images"), labeled=0)
     with pytest.raises(TrainingError, match="nobody to learn from"):
-        work.start(other, size="tiny", changes=QUICK)
+        training.start(other, size="tiny", changes=QUICK)
     assert other.call("queue", limit=2)["order"] == "variety"
     assert other.call("runs") == []
 

@@ -16,7 +16,7 @@ from posestudio.errors import InputError, NotFound, TrainingError
 from posestudio.store import freeze, predictions, runs
 from posestudio.store import snapshots as frozen
 from posestudio.store.database import Store
-from posestudio.studio import plan
+from posestudio.studio import plan, standing
 from posestudio.train.run_folder import RunFolder
 
 Record = dict[str, Any]
@@ -248,12 +248,16 @@ def register_predictions(store: Store, run_id: str, path: str) -> Record:
             ))  # fmt: skip
         return count
 
-    return {"run_id": run_id, "predictions": store.write(job) if len(students) else 0}
+    count = store.write(job) if len(students) else 0
+    standing.forget(store)
+    return {"run_id": run_id, "predictions": count}
 
 
 def register_uncertainties(store: Store, run_id: str, path: str) -> Record:
     """Take what a run's pool said of each open keypoint into the store, in place of what it said before."""
-    return {"rows": predictions.save_uncertainties(store, run_id, _table(store, path).to_pylist())}
+    count = predictions.save_uncertainties(store, run_id, _table(store, path).to_pylist())
+    standing.forget(store)
+    return {"rows": count}
 
 
 def models(store: Store) -> list[Record]:

@@ -1,29 +1,30 @@
 """What the truth can do inside a training step: oracles that choose by it, and targets that are wrong on purpose.
 
-A Choose fits `objective.semi_supervised(..., choose=...)`: it is told the pool of a step and its batch, and gives back
+A Choose fits `worker.run(..., choose=...)`: it is told the pool of a step and its batch, and gives back
 the pool with other choices. oracle_select and oracle_filter are ceilings of selection and of acceptance; wrong_targets
 is the stress that alarms must notice. Nothing in the product knows of the truth.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.rendered import exact_people
 from posestudio.config import Config
 from posestudio.core import augment, geometry, heatmaps, pseudo
 from posestudio.core.skeleton import Skeleton
 from posestudio.models.pose_net import PoseNet
 from posestudio.store.snapshots import People
-from posestudio.train import data, loop, objective, session, worker
+from posestudio.train import worker
 from posestudio.train.objective import Batch
 from posestudio.train.pool import Pool
-from posestudio.train.run_folder import RunFolder
 
-Choose = Callable[[Pool, Batch], Pool]
+Choose = worker.Choose
 
 WRONG = 0.15
 """An offer is wrong when it lies more than this many heights of the person's box from the truth."""
@@ -179,37 +180,22 @@ def misled(pool: Pool, xy_map: Tensor, told: Tensor, spread: float) -> Pool:
 
 
 ORACLES: dict[str, Callable[[Truth], Choose]] = {
-    "oracle-select": oracle_select,
-    "oracle-filter": oracle_filter,
-    "wrong-targets": lambda truth: wrong_targets(truth, 1.0),
+    "oracle_select": oracle_select,
+    "oracle_filter": oracle_filter,
+    "wrong_targets": lambda truth: wrong_targets(truth, 1.0),
 }
 """Ways to choose by their names."""
 
 
-def train(run: RunFolder, choose: Choose) -> Iterator[loop.Step]:
-    """Train a run folder whose targets are chosen by `choose`; the students are saved after the last step.
-
-    The same steps as `worker.run` makes of the folder, without resume, looks or events.
+def chooser(name: str, data: str, skeleton: Skeleton, config: Config) -> Choose | None:
+    """Who chooses the targets of an arm of the label budget.
 
     Args:
-        run: with config.json and run.json; of a preset with pseudo-targets.
-        choose: of this file.
+        name: of the arm; None is answered where it is not in ORACLES.
+        data: the folder that `rendered.py make` wrote.
+        skeleton: of the set.
+        config: of the run, for its crops.
     """
-    config = run.config()
-    opened = session.open_session(run, steps=config.train.steps)
-
-    def minimized(students: Sequence[PoseNet], batch: Batch, step: int) -> dict[str, Tensor]:
-        risen = min(1.0, max(0, step - config.loss.delay) / max(1, config.loss.ramp))
-        if risen == 0:
-            return objective.supervised(students, batch, opened.method)
-        generator = data.step_generator(config.train.seed, step, 3)
-        return objective.semi_supervised(
-            students, batch, opened.method, weight=config.loss.unlabeled * risen,
-            generator=generator, voters=opened.voters, choose=choose,
-        )  # fmt: skip
-
-    batches = data.batches(
-        opened.source, config, first=1, last=config.train.steps, device=opened.device
-    )
-    yield from loop.fit(opened.learner, batches, minimized)
-    worker.keep(run, opened, config.train.steps, run.append)
+    if name not in ORACLES:
+        return None
+    return ORACLES[name](truth_of(exact_people(Path(data)), skeleton, config))

@@ -19,7 +19,7 @@ from typing import Any
 import filelock
 import torch
 
-from benchmarks import datasets
+from benchmarks import datasets, rendered_oracles
 from benchmarks.budget import scores, study
 from benchmarks.budget.study import START, Cell
 from benchmarks.datasets import Dataset
@@ -218,7 +218,8 @@ def train(cell: Cell, place: Place) -> bool:
     watch = Watch(
         folder, dev, config.train.save_every, lambda line: place.tell(f"{cell.name}: {line}")
     )
-    worker.run(folder.path, stop=place.stop, on_event=watch)
+    choose = rendered_oracles.chooser(cell.own[0], place.data, place.dataset.skeleton, config)
+    worker.run(folder.path, stop=place.stop, on_event=watch, choose=choose)
     return trained(folder)
 
 

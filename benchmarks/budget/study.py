@@ -15,7 +15,11 @@ START = "start"
 """The arm that all others of the same budget and seed go on from: two students, trained on labels only."""
 CEILING = "all"
 """Supervised with every label outside dev and tests: the upper end of "share of the gap"."""
-PRESET_OF = {START: "supervised", CEILING: "supervised"}
+ORACLES: dict[str, dict[str, Any]] = {"oracle_select": {"pool.share": False}, "oracle_filter": {}}
+"""Arms whose targets are chosen by the truth, on rendered people only (benchmarks/rendered_oracles.py), and what
+differs in them from preset best. oracle_select: of the offers of both averages, the one nearest the truth teaches.
+oracle_filter: the offer of best teaches where it is right."""
+PRESET_OF = {START: "supervised", CEILING: "supervised", **dict.fromkeys(ORACLES, "best")}
 """Presets of arms that are not called by their preset."""
 
 LONGEST = 120
@@ -27,6 +31,7 @@ COSTS: dict[str, float] = {
     "posedual": 1.0,
     "paper": 1.55,
     "best": 1.15,
+    **dict.fromkeys(ORACLES, 1.15),
 }
 """CPU time of a step over that of a posedual step, for equal core-minutes; `label_budget.py cost` prints this table:
 medians of 15 steps, arms in turn, 5 steps of each left out. An arm with changed
@@ -77,6 +82,23 @@ SETTINGS = {
         start={100: 1500, 500: 4000},
         every=250,
     ),
+    "brief": Setting(
+        size="small",
+        changes={
+            **COMMON,
+            "model.freeze": 2,
+            "model.feature_stride": 16,
+            "data.height": 96,
+            "data.width": 64,
+            "data.spread": 1.2,
+            "data.batch_labeled": 16,
+            "data.batch_unlabeled": 16,
+            "loss.ramp": 200,
+        },
+        compute=2000,
+        start={100: 1000, 500: 2000},
+        every=250,
+    ),
     "full": Setting(
         size="full",
         changes={**COMMON, "train.threads": 4, "train.warmup": 500, "loss.ramp": 1000},
@@ -85,7 +107,8 @@ SETTINGS = {
         every=1000,
     ),
 }
-"""quick: MobileNetV2 at 128x96, 16 + 16 people a step, one CPU thread. full: ResNet-18 at 256x192, 32 + 32, a GPU."""
+"""quick: MobileNetV2 at 128x96, 16 + 16 people a step, one CPU thread. brief: the same at 96x64 with fewer steps, for
+rendered people. full: ResNet-18 at 256x192, 32 + 32, a GPU."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +173,9 @@ class Cell:
             ConfigError: a preset, a setting or the arm's cost is not known.
         """
         setting, (base, own) = SETTINGS[self.setting], self.own
-        given = {**self.changes, **own}
+        if base in ORACLES and self.dataset != "rendered":
+            raise ConfigError(f"Arm {base} needs the truth, which only dataset rendered has.")
+        given = {**ORACLES.get(base, {}), **self.changes, **own}
         steps = {} if "train.steps" in given else {"train.steps": self.steps()}
         fit = {"data.cross_fit": 0.2} if base == START else {}
         changes = {

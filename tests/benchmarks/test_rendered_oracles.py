@@ -13,6 +13,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from benchmarks import rendered, rendered_oracles, rendered_pools
+from benchmarks.budget import cell as cells
+from benchmarks.budget.study import Cell
 from benchmarks.datasets import keep
 from benchmarks.rendered_oracles import Spots
 from posestudio import config as settings
@@ -20,7 +22,7 @@ from posestudio.core import geometry, heatmaps
 from posestudio.core.skeleton import COCO17
 from posestudio.models.pose_net import ModelSpec, PoseNet, build
 from posestudio.models.weights import save_student
-from posestudio.train import data, objective
+from posestudio.train import data, objective, worker
 from posestudio.train.pool import Method, Pool, Votes, make_pool
 from posestudio.train.run_folder import STUDENT_FILES, RunFolder
 
@@ -205,18 +207,38 @@ def test_wrong_targets_are_far_stable_and_nested(run: RunFolder):
 def test_training_learns_what_is_chosen(run: RunFolder):
     """The students of two oracles and of a lie differ; the same choice gives the same students."""
     truth, made = truth_for(run), []
-    names = ["oracle-select", "oracle-filter", "wrong-targets", "oracle-select"]
+    names = ["oracle_select", "oracle_filter", "wrong_targets", "oracle_select"]
     for name in names:
-        steps = list(rendered_oracles.train(run, rendered_oracles.ORACLES[name](truth)))
-        assert len(steps) == 2 and all(torch.isfinite(s.losses["loss"]) for s in steps)
+        run.state_path.unlink(missing_ok=True)
+        assert worker.run(run.path, choose=rendered_oracles.ORACLES[name](truth))["steps"] == 2
         made.append(load_file(run.path / "student_a.safetensors")["final.weight"])
     assert torch.equal(made[0], made[3])
     assert not any(torch.equal(made[a], made[b]) for a, b in ((0, 1), (0, 2), (1, 2)))
 
 
+def test_oracles_are_arms_of_the_label_budget(run: RunFolder, tmp_path: Path):
+    """The cells of both oracles and of best start alike, and end with other students and a line each."""
+    place, weights = run.project.parent / "set", tmp_path / "weights.pth"
+    torch.save(student(run.config(), 0).backbone.body.state_dict(), weights)
+    changes = {key: str(value) for key, value in TINY.items() if key != "loss.ramp"}
+    changes |= {"model.backbone": "shufflenet_v2_x0_5", "model.freeze": "0", "loss.ramp": "0"}
+    changes |= {"model.feature_stride": "32", "train.precision": "fp32"}
+    dataset = rendered.rendered(place, tmp_path)
+    where = cells.Place(dataset, str(place), tmp_path, str(weights), lambda: False, lambda _: None)
+    made = {}
+    for arm in ("best", "oracle_select", "oracle_filter"):
+        cell = Cell("rendered", "brief", arm, 3, 0, 1, changes)
+        assert cells.run_cell(cell, where)
+        made[arm] = load_file(where.run(cell).path / "student_a.safetensors")["final.weight"]
+        assert cells.finished(tmp_path)[cell.name]["steps"] == 2
+    assert not torch.equal(made["best"], made["oracle_select"])
+    assert not torch.equal(made["best"], made["oracle_filter"])
+
+
 def test_measure_reads_a_run(run: RunFolder, capsys: pytest.CaptureFixture[str]):
     truth = truth_for(run)
-    list(rendered_oracles.train(run, rendered_oracles.oracle_filter(truth)))
+    run.state_path.unlink(missing_ok=True)
+    worker.run(run.path, choose=rendered_oracles.oracle_filter(truth))
     found = rendered_pools.measure(run, truth, steps=3)
     assert found["gated_coverage"] is not None and 0 <= found["gated_coverage"] <= 1
     assert found["raw_wrong"] is not None and found["raw_wrong"] > 0.3

@@ -49,6 +49,17 @@ def test_all_arms_share_everything_but_the_method():
     assert flat[0]["data.cross_fit"] == 0 and flat[1]["loss.ramp"] == 300
 
 
+def test_oracles_are_best_with_the_truth():
+    best, select, accept = (
+        study.settings.flat(Cell("rendered", "brief", arm, 100, 0).config())
+        for arm in ("best", "oracle_select", "oracle_filter")
+    )
+    assert best == accept
+    assert {key for key in best if best[key] != select[key]} == {"pool.share"}
+    with pytest.raises(ConfigError, match="rendered"):
+        quick("oracle_filter").config()
+
+
 def test_settings_of_the_arm_win_over_those_of_the_study():
     cell = quick(
         "paper:select.rule=cross,pool.aggregate=mean",

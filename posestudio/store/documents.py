@@ -1,7 +1,5 @@
 """Everything that the keypoint editor shows of one person, in a few short queries of one moment."""
 
-from typing import Any
-
 from posestudio.errors import NotFound
 from posestudio.store import marks
 from posestudio.store.database import Cursor, Row, Store, fetch
@@ -13,8 +11,8 @@ SELECT instance_id, image_id, iscrowd, width, height, sha256, split,
 FROM instances JOIN images USING (image_id) JOIN groups USING (group_id) WHERE instance_id = ?
 """
 _BOXES = """
-SELECT instance_id, iscrowd, x, y, w, h, box_revision, b.source, hidden
-FROM box_journal b JOIN instances USING (instance_id) WHERE image_id = ?
+SELECT instance_id, image_id, iscrowd, x, y, w, h, box_revision, b.source, hidden
+FROM box_journal b JOIN instances USING (instance_id) WHERE image_id IN (?, ?)
 QUALIFY row_number() OVER (PARTITION BY instance_id ORDER BY box_revision DESC) = 1 ORDER BY instance_id
 """
 _PREDICTIONS = """
@@ -44,10 +42,10 @@ def gather(store: Store, instance_id: int, model: str | None) -> Row:
         model: whose predictions; None for nobody's.
 
     Returns:
-        person (with image, split of its group, file_name), boxes (the newest of everybody in the image), labels (of
-        those), predictions (the newest of each student for those), uncertainties and marks of the person, standing
-        marks, before (boxes and labels of the image before in its source's order), neighbors (before, after: people by
-        number), taught (indices).
+        person (with image, split of its group, file_name), boxes (the newest of everybody in the image), before (of
+        those that are shown in the image before in its source's order), labels and predictions (the newest of each
+        student) of all these, uncertainties and marks of the person, standing marks, neighbors (before, after: people
+        by number), taught (indices).
 
     Raises:
         NotFound: no such person.
@@ -57,20 +55,24 @@ def gather(store: Store, instance_id: int, model: str | None) -> Row:
         if not found:
             raise NotFound(f"There is no person {instance_id}.")
         person = found[0]
-        boxes = fetch(cursor, _BOXES, [person["image_id"]])
+        image_id = person["image_id"]
+        before = (cursor.execute(_BEFORE, [image_id]).fetchone() or (None,))[0]
+        boxes = fetch(cursor, _BOXES, [image_id, before])
+        here = [row for row in boxes if row["image_id"] == image_id]
         inside = [row["instance_id"] for row in boxes if not row["hidden"]]
         whom = [*inside, instance_id]
         cursor.execute(_NEIGHBORS, {"me": instance_id})
         neighbors = cursor.fetchone() or (None, None)
+        said = marks.rows_of(cursor, instance_id)
         return {
             "person": person,
-            "boxes": boxes,
+            "boxes": here,
+            "before": [row for row in boxes if row["image_id"] == before and not row["hidden"]],
             "labels": _labels(cursor, whom),
             "predictions": [] if model is None else fetch(cursor, _PREDICTIONS, [model, whom]),
             "uncertainties": [] if model is None else _uncertainties(cursor, instance_id, model),
-            "marks": marks.rows_of(cursor, instance_id),
-            "standing": marks.standing_rows(cursor, instance_id),
-            "before": _before(cursor, person["image_id"]),
+            "marks": said,
+            "standing": marks.standing_rows(cursor, instance_id) if said else [],
             "neighbors": {"before": neighbors[0], "after": neighbors[1]},
             "taught": [row["keypoint"] for row in fetch(cursor, "FROM taught_keypoints")],
         }
@@ -114,12 +116,3 @@ def _uncertainties(cursor: Cursor, instance_id: int, model: str) -> list[Row]:
         "SELECT keypoint, uncertainty, error_probability FROM uncertainties WHERE run_id = ? AND instance_id = ?",
         [model, instance_id],
     )
-
-
-def _before(cursor: Cursor, image_id: int) -> dict[str, Any]:
-    """Boxes and labels of the people of the image before."""
-    found = cursor.execute(_BEFORE, [image_id]).fetchone()
-    if found is None:
-        return {"boxes": [], "labels": []}
-    boxes = [row for row in fetch(cursor, _BOXES, [found[0]]) if not row["hidden"]]
-    return {"boxes": boxes, "labels": _labels(cursor, [row["instance_id"] for row in boxes])}

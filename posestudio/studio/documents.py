@@ -85,7 +85,7 @@ def document(store: Store, instance_id: int, run: str | None = None) -> Record:
         ],
         "marks": rows["marks"],
         "standing": sorted({row["kind"] for row in rows["standing"]}),
-        "previous": _previous(rows["before"], box, names),
+        "previous": _previous(rows["before"], labels, box, names),
         "neighbors": rows["neighbors"],
     }  # fmt: skip
 
@@ -272,12 +272,16 @@ def _points(labels: Mapping[int, Record], count: int) -> list[list[Any]]:
     ]
 
 
-def _previous(before: Record, box: Record, names: tuple[str, ...]) -> Record | None:
+def _previous(
+    before: Sequence[Record],
+    labels: Mapping[int, Mapping[int, Record]],
+    box: Record,
+    names: tuple[str, ...],
+) -> Record | None:
     """The labeled person of the image before whose box overlaps this one's most."""
-    labels = _by_person(before["labels"])
     placed = [
         row
-        for row in before["boxes"]
+        for row in before
         if any(one["state"] == "placed" for one in labels.get(row["instance_id"], {}).values())
     ]
     if not placed:

@@ -1,6 +1,6 @@
 """What to correct next: which person first, which of its keypoints, and why. Arrays in, a ranked list out; no store."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,6 +59,7 @@ def doubt(
     *,
     calibrating: np.ndarray,
     judges: Sequence[Judge] = (),
+    heard: Mapping[str, Doubt] | None = None,
 ) -> Doubt:
     """Score every predicted keypoint, and say how likely it is wrong.
 
@@ -73,6 +74,7 @@ def doubt(
         xy_label: (N, K, 2) pixels, NaN where there is no label.
         calibrating: (N, K) bool, labeled keypoints that no training has seen.
         judges: of the same people, both students together first.
+        heard: their `chances`, where these are known already.
 
     Returns:
         NaN where there is no prediction. The probability is None with too few calibrating keypoints.
@@ -82,7 +84,7 @@ def doubt(
     plain = _of_predictions(beliefs, box_xywh, xy_label, calibrating)
     if not judges:
         return plain
-    found = chances(judges, box_xywh, xy_label)[judges[0].name]
+    found = (heard or chances(judges, box_xywh, xy_label))[judges[0].name]
     if found.probability is None:
         score = np.where(np.isfinite(found.score), found.score, plain.score)
         return Doubt(np.where(np.isfinite(beliefs.score), score, np.nan), None)

@@ -110,20 +110,22 @@ def _make(store: Store, found: Snapshot, run_id: str | None) -> Standing:
                 ids[place[row["instance_id"]]] = row["prediction_id"]
         fresh = evidence.unseen(store.project, run_id, people)
         judges = evidence.read(store.project / "runs" / run_id, people, fresh)
+        heard = queue.chances(judges, people.box_xywh, people.xy_image) if judges else None
         doubts = queue.doubt(
-            known, people.box_xywh, people.xy_image, calibrating=np.asarray(fresh.all(axis=0)), judges=judges
+            known, people.box_xywh, people.xy_image, calibrating=np.asarray(fresh.all(axis=0)), judges=judges,
+            heard=heard,
         )  # fmt: skip
-        if judges:
-            suspected = _suspects(found, judges)
+        if heard is not None:
+            suspected = _suspects(found, judges, heard)
     if doubts is None:
         doubts = Doubt(known.score, None)
     return Standing(run_id, found, known, doubts, suspected, ids, place)
 
 
-def _suspects(found: Snapshot, judges: list[evidence.Judge]) -> Suspects:
+def _suspects(found: Snapshot, judges: list[evidence.Judge], heard: dict[str, Doubt]) -> Suspects:
     people = found.people
     label = np.where(judged(people)[..., None], people.xy_image, np.nan)
-    opinion = suspects.witnesses(judges, people.box_xywh, people.xy_image)
+    opinion = suspects.witnesses(judges, people.box_xywh, people.xy_image, heard)
     return suspects.suspect(opinion, people.box_xywh, label, found.skeleton.flip_index)
 
 

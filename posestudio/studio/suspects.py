@@ -4,7 +4,7 @@ Arrays in, a ranked list out; no store. Left/right swaps come first: they are th
 and one of them spoils every keypoint of a person.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,15 +68,21 @@ class Suspects:
     opinion: Opinion
 
 
-def witnesses(judges: Sequence[Judge], box_xywh: np.ndarray, xy_label: np.ndarray) -> Opinion:
+def witnesses(
+    judges: Sequence[Judge],
+    box_xywh: np.ndarray,
+    xy_label: np.ndarray,
+    heard: Mapping[str, queue.Doubt] | None = None,
+) -> Opinion:
     """The best opinion of each label: of both students if neither saw it, of the one that did not, or of both anyway.
 
     Args:
         judges: of N people, both students together first.
         box_xywh: (N, 4) pixels.
         xy_label: (N, K, 2) pixels, NaN where there is no label.
+        heard: their `queue.chances`, where these are known already.
     """
-    found = queue.chances(judges, box_xywh, xy_label)
+    found = heard or queue.chances(judges, box_xywh, xy_label)
     both = judges[0]
     xy_image = both.xy_image.copy()
     chance, unseen = _chance(found[both.name]).copy(), both.unseen.copy()

@@ -292,12 +292,11 @@ def model_name(store: Store, run: str) -> str:
 
 def newest_predicting(store: Store) -> str | None:
     """The newest run, or else the newest imported model, that has predictions."""
-    there = predictions.list_models(store)
-    ran = {row["model"] for row in there if row["run_id"] is not None}
+    there = predictions.who_predicted(store)
     for row in runs.list_runs(store):
-        if row["run_id"] in ran:
+        if row["run_id"] in there:
             return row["run_id"]
-    return there[0]["model"] if there else None
+    return next(iter(there), None)
 
 
 def _with_folder(store: Store, row: Record) -> Record:

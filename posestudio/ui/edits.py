@@ -9,12 +9,14 @@ import hmac
 import json
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import JSONResponse
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from fastapi.routing import APIRoute
 
 from posestudio.errors import NotFound, PoseStudioError, StoreError
 from posestudio.store.journal import Conflict
@@ -36,9 +38,27 @@ class _Unanswerable(Exception):
     """The rest of a batch cannot be saved now; the page keeps it and sends it again."""
 
 
+class _Plain(APIRoute):
+    """A route that says in our form what is wrong with its address."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The handler with its validation errors turned into answers."""
+        handler = super().get_route_handler()
+
+        async def answer(request: Request) -> Response:
+            try:
+                return await handler(request)
+            except RequestValidationError as error:
+                first = error.errors()[0]
+                where = ".".join(str(part) for part in first["loc"][1:])
+                return failure("invalid", f"{where}: {first['msg']}.")
+
+        return answer
+
+
 def routes(studio: Studio) -> APIRouter:
     """The routes over one studio; the token is new at each start."""
-    router, token = APIRouter(prefix="/api"), secrets.token_urlsafe(32)
+    router, token = APIRouter(prefix="/api", route_class=_Plain), secrets.token_urlsafe(32)
 
     @router.get("/session")
     def session() -> JSONResponse:

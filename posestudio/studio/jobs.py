@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from posestudio.errors import PoseStudioError, TrainingError
 from posestudio.events import Event
-from posestudio.studio import training
+from posestudio.studio import ranking, training
 
 if TYPE_CHECKING:
     from posestudio.studio.studio import Studio
@@ -98,10 +98,12 @@ class Jobs:
         train = in_process if runner == "process" else training.train_here
 
         def work(job: Job) -> Any:
-            return training.carry_out(
+            shown = training.carry_out(
                 self._studio, run_id, train=train, stop=job.asked.is_set, progress=job.tell,
                 pooled=True,
             )  # fmt: skip
+            ranking.refresh(self._studio, progress=job.tell)
+            return shown
 
         return self.start("train", run_id, work)
 
@@ -113,7 +115,9 @@ class Jobs:
         """
 
         def work(job: Job) -> Any:
-            return training.follow_up(self._studio, run_id, pooled=True, progress=job.tell)
+            shown = training.follow_up(self._studio, run_id, pooled=True, progress=job.tell)
+            ranking.refresh(self._studio, progress=job.tell)
+            return shown
 
         return self.start("train", run_id, work)
 

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from posestudio.core import color, geometry, heatmaps
+from posestudio.core import color, geometry, heatmaps, metrics
+from posestudio.core.average_precision import Matches, average_precision
 from posestudio.models.pose_net import PoseNet
 from posestudio.train.data import Source
 from posestudio.train.objective import OPEN, PLACED, forward
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from posestudio.train.session import Session
 
 CHUNK = 64
+OKS_LEVELS = np.arange(0.5, 1.0, 0.05)
+"""COCO's thresholds."""
 
 
 def judged_on(session: "Session") -> list[np.ndarray]:
@@ -35,11 +38,11 @@ class Held:
     """What students find of the labels that they are judged on.
 
     shares: for each student the share of its people's placed keypoints within 0.2 of the box's longer side, and within
-    0.1. near: (N,) for each person and student the share within 0.1. peak: median height of the peaks. people: a
+    0.1, and AP. near: (N,) for each person and student the share within 0.1. peak: median height of the peaks. people: a
     student.
     """
 
-    shares: list[tuple[float, float]]
+    shares: list[tuple[float, float, float]]
     near: np.ndarray
     peak: float
     people: int
@@ -65,12 +68,33 @@ def held_out(session: "Session", nets: Sequence[PoseNet], most: int | None = Non
         placed = session.source.state[people] == PLACED
         away = (found - session.source.xy_crop[people].double()).norm(dim=-1) / longer[:, None]
         close = ((away <= 0.1) & placed).double()
-        shares.append((float((away <= 0.2)[placed].double().mean()), float(close[placed].mean())))
+        ap = _average_precision(session, people, found, height, zoom[:, 0, 0])
+        shares.append(
+            (float((away <= 0.2)[placed].double().mean()), float(close[placed].mean()), ap)
+        )
         near.append((close.sum(dim=1) / placed.sum(dim=1)).numpy())
         heights.append(height[placed])
         count = len(people)
     peak = round(float(torch.cat(heights).median()), 4)
     return Held(shares, np.concatenate(near), peak, count)
+
+
+def _average_precision(
+    session: "Session", people: np.ndarray, found: Tensor, height: Tensor, zoom: Tensor
+) -> float:
+    """COCO's AP of some people, each alone in its crop: no prediction is held against another person's label."""
+    source, whole = session.source, session.snapshot.people
+    labeled = (source.state[people] == PLACED).numpy()
+    oks = metrics.oks(
+        found.numpy(), source.xy_crop[people].double().numpy(), labeled,
+        whole.area[people] * zoom.numpy() ** 2, np.array(session.snapshot.skeleton.oks_sigmas),
+    )  # fmt: skip
+    right = np.nan_to_num(oks)[None] >= OKS_LEVELS[:, None]
+    matches = Matches(
+        score=height.double().mean(dim=1).numpy(), unit=np.arange(len(people)),
+        right=right, wrong=~right, positives=np.ones(len(people), np.int64),
+    )  # fmt: skip
+    return float(average_precision(matches, np.ones((1, len(people))))[0])
 
 
 def fold_scores(
@@ -80,14 +104,16 @@ def fold_scores(
 
     Returns:
         For student a, and b if there are two: "pck_a" within 0.2 of the box's longer side and "pck10_a" within 0.1,
-        shares in [0, 1]; "peak", the median height of their peaks; "people". Nothing when there is nobody.
+        shares in [0, 1], and AP "ap_a"; "peak", the median height of their peaks; "people". Nothing when there is
+        nobody.
     """
     held = held_out(session, nets or session.learner.averages, most)
     if held is None:
         return {}
     scores = {"people": float(held.people), "peak": held.peak}
-    for name, (pck, pck10) in zip("ab", held.shares, strict=False):
+    for name, (pck, pck10, ap) in zip("ab", held.shares, strict=False):
         scores |= {f"pck_{name}": round(pck, 4), f"pck10_{name}": round(pck10, 4)}
+        scores[f"ap_{name}"] = round(ap, 4)
     return scores
 
 

@@ -61,6 +61,7 @@ def test_a_run_tells_its_story_in_order(whole: Path):
     assert last.step == STEPS and 0 < last.kept <= 1 and last.loss_unlabeled > 0
     scores = [e for e in folder.events() if isinstance(e, Evaluated)][-1].metrics
     assert scores["people"] == 2 and 0 <= scores["pck_a"] <= 1 and 0 <= scores["pck_b"] <= 1
+    assert 0 <= scores["ap_a"] <= 1 and 0 <= scores["ap_b"] <= 1
     assert sorted(folder.students()) == ["a", "b"]
     assert folder.metrics()["steps"] == STEPS
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from posestudio import __version__
-from posestudio.cli import data, labels, runs
+from posestudio.cli import data, keep, labels, runs
 from posestudio.errors import PoseStudioError
 
 DEFAULT_PROJECT = "data/project"
@@ -41,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"posestudio {__version__}")
     verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True)
-    for theme in (data, runs, labels):
+    for theme in (data, runs, labels, keep):
         theme.add(verbs, common)
     return top
 

@@ -15,6 +15,7 @@ from posestudio.studio import (
     plan,
     ranking,
     verbs_data,
+    verbs_keep,
     verbs_labels,
     verbs_queue,
     verbs_runs,
@@ -30,6 +31,7 @@ VERBS: dict[str, Callable[..., Any]] = {
     **documents.OFFERED,
     **verbs_runs.OFFERED,
     **hindsight.OFFERED,
+    **verbs_keep.OFFERED,
     **plan.OFFERED,
     **ranking.OFFERED,
 }

@@ -1,0 +1,75 @@
+"""The verbs backup, restore and delete, through the command line."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from posestudio.cli.main import main
+from posestudio.studio.demo import make_demo
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    make_demo(tmp_path / "demo", counts={"train": 6, "val": 2}, labeled=3)
+    return tmp_path / "demo"
+
+
+def said(capsys: pytest.CaptureFixture[str], *words: object) -> dict:
+    assert main([*map(str, words), "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def people(capsys: pytest.CaptureFixture[str], project: Path, image: int) -> list[int]:
+    return [row["instance_id"] for row in said(capsys, "people", image, "--project", project)]
+
+
+def test_a_backup_brings_everything_back(project: Path, tmp_path: Path, capsys):
+    before = said(capsys, "export", "coco", tmp_path / "before.json", "--project", project)
+    saved = said(capsys, "backup", tmp_path / "all.zip", "--project", project)
+    assert saved["files"] >= 8
+    assert Path(saved["path"]).stat().st_size == saved["bytes"]
+    other = tmp_path / "other"
+    said(capsys, "restore", tmp_path / "all.zip", "--project", other)
+    after = said(capsys, "export", "coco", tmp_path / "after.json", "--project", other)
+    assert before | {"files": None} == after | {"files": None}
+    texts = [(tmp_path / f"{name}.json").read_text() for name in ("before", "after")]
+    assert texts[0] == texts[1]
+    assert said(capsys, "verify", "--project", other)["problems"] == []
+
+
+def test_a_restore_keeps_the_store_it_replaces(project: Path, tmp_path: Path, capsys):
+    said(capsys, "backup", tmp_path / "all.zip", "--project", project)
+    found = said(capsys, "restore", tmp_path / "all.zip", "--project", project)
+    assert Path(found["replaced"]).is_file()
+
+
+def test_delete_asks_first(project: Path, capsys, monkeypatch):
+    person = people(capsys, project, 1)[0]
+    assert main(["delete", str(person), "--project", str(project)]) == 1
+    assert "--yes" in capsys.readouterr().err
+    assert person in people(capsys, project, 1)
+
+
+def test_deleted_people_are_gone_and_the_rest_stays(project: Path, capsys):
+    whole = {image: people(capsys, project, image) for image in (1, 2)}
+    gone = whole[1][0]
+    found = said(capsys, "delete", gone, "--yes", "--project", project)
+    assert found["deleted"] == [gone]
+    assert people(capsys, project, 1) == whole[1][1:]
+    assert people(capsys, project, 2) == whole[2]
+    assert main(["history", str(gone), "--project", str(project)]) == 1
+
+
+def test_a_deleted_image_takes_its_file_with_it(project: Path, capsys):
+    files = set((project / "images").iterdir())
+    found = said(capsys, "delete", "--image", 2, "--yes", "--project", project)
+    assert found["image"] == 2
+    assert len(files - set((project / "images").iterdir())) == 1
+    assert said(capsys, "verify", "--project", project)["problems"] == []
+
+
+@pytest.mark.parametrize("words", [[], [1, "--image", 1]])
+def test_delete_wants_people_or_an_image(project: Path, capsys, words):
+    assert main(["delete", *map(str, words), "--yes", "--project", str(project)]) == 1
+    assert "Name the people" in capsys.readouterr().err

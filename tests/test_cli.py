@@ -22,7 +22,8 @@ def test_help_is_quick_and_loads_nothing_heavy():
     assert done.returncode == 0, done.stderr
     assert time.monotonic() - started < 5
     for verb in ("init", "demo", "import", "train", "stop", "runs", "predict", "pool", "queue", "label", "accept",
-                 "box", "split", "history", "evaluate", "snapshot", "verify", "backup", "restore", "delete", "export", "serve"):  # fmt: skip
+                 "box", "split", "history", "evaluate", "snapshot", "verify",
+                 "backup", "restore", "delete", "export", "serve"):  # fmt: skip
         assert f"\n    {verb} " in done.stdout, verb
 
 

@@ -285,7 +285,9 @@ def require_text(value: Any, name: str) -> str:
         InputError: it is empty or longer than TEXT_LENGTH.
     """
     if not isinstance(value, str) or not 0 < len(value) <= TEXT_LENGTH:
-        raise InputError(f"{name} must be a text of 1 to {TEXT_LENGTH} characters, got {value!r}.")
+        raise InputError(
+            f"{name} must be a text of 1 to {TEXT_LENGTH} characters, got {value!r:.{TEXT_LENGTH}}."
+        )
     return value
 
 

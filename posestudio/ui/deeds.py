@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from posestudio.errors import InputError
+from posestudio.store.journal import require_text
 from posestudio.studio.documents import ERROR_LIMIT
 from posestudio.studio.studio import Studio
 
@@ -37,8 +38,7 @@ def carry_out(studio: Studio, edit: Any, before: list[str]) -> Saved:
     strange = sorted(set(edit) - ALWAYS - fields)
     if strange:
         raise InputError(f"The deed {deed} has no field {', '.join(map(repr, strange))[:200]}.")
-    if not isinstance(edit.get("edit_id"), str) or not edit["edit_id"]:
-        raise InputError(f"edit_id must be a text, got {edit.get('edit_id')!r:.80}.")
+    require_text(edit.get("edit_id"), "edit_id")
     if deed != "add":
         _whole(edit.get("instance_id"), "instance_id")
     after = edit.get("after") or []

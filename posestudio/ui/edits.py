@@ -199,11 +199,11 @@ def _queue(studio: Studio, **asked: Any) -> dict[str, Any]:
 
 def _save(studio: Studio, edits: list[Any]) -> list[dict[str, Any]]:
     """Carry edits out in order; an edit sees those before it in the batch as its own page's."""
-    results, ids = [], []
+    results, saved = [], []
     for edit in edits:
-        results.append(_save_one(studio, edit, ids))
-        if isinstance(edit, dict) and isinstance(edit.get("edit_id"), str):
-            ids.append(edit["edit_id"])
+        results.append(_save_one(studio, edit, saved))
+        if results[-1]["ok"]:
+            saved.append(edit["edit_id"])
     return results
 
 

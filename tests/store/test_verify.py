@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from posestudio.store import freeze, images, labels, people, predictions, runs, verify
+from posestudio.store import freeze, images, labels, marks, people, predictions, runs, verify
 
 
 @pytest.fixture
@@ -25,6 +25,7 @@ def sound(store):
     predictions.save(
         store, model="m", student="-", instance_id=[person], box_revision=[1], xy_image=[[[1, 2]]], score=[[0.5]]
     )  # fmt: skip
+    marks.add(store, person, "flag", who="a", edit_id="m", keypoint=0)
     runs.register(store, "run-1")
     (store.project / "runs" / "run-1").mkdir()
     freeze.freeze(store)
@@ -50,6 +51,8 @@ def test_a_sound_project(sound):
         ("DELETE FROM groups", "image 1 is in group 1, which does not exist"),
         ("UPDATE predictions SET instance_id = 9", "prediction 1 is of person 9"),
         ("UPDATE labels SET keypoint = 99", "keypoint 99 of person 1 is not in the skeleton"),
+        ("UPDATE marks SET instance_id = 9", "mark 1 belongs to person 9, who does not exist"),
+        ("UPDATE marks SET keypoint = 99", "keypoint 99 of mark 1 is not in the skeleton"),
     ],
 )
 def test_damaged_rows_are_named(sound, damage, said):

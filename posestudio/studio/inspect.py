@@ -6,6 +6,7 @@ a training step draws its own views and may run batch norm on the batch.
 
 import functools
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,11 +15,13 @@ import numpy as np
 
 from posestudio.config import Config
 from posestudio.errors import NotFound
+from posestudio.train import ledger
 from posestudio.train.run_folder import RunFolder
 
 if TYPE_CHECKING:
     import torch
 
+    from posestudio.models.pose_net import PoseNet
     from posestudio.predict import Predictor
     from posestudio.studio.studio import Studio
     from posestudio.train import objective
@@ -26,8 +29,11 @@ if TYPE_CHECKING:
 LEAST_VIEWS = 4
 """Views that are drawn when the run's own method takes fewer, so that there is something to compare."""
 
-KEPT_RUNS = 2
+KEPT_RUNS = 4
 """Runs whose students stay loaded between two looks."""
+
+PICTURE = 640
+"""Height in pixels up to which the crop is cut once more, for people to look at."""
 
 
 def look(
@@ -42,13 +48,14 @@ def look(
         seed: of the views.
 
     Returns:
-        Arrays over S students, V views and K keypoints; maps are h x w heatmaps in the crop's frame, points are in
-        crop pixels: instance, run_id, students, keypoints, views (names); crop (H, W, 3) uint8; matrix (2, 3), image
-        to crop; maps (S, K, h, w), points (S, K, 2), scores (S, K) of the plain crop; votes (S, V, K, h, w), valid
-        (S, V, 1, h, w), vote_peaks (S, V, K, 2), vote_scores, agrees (S, V, K); aggregated, offers, targets
-        (S, K, h, w); accepted (S, K), reasons [S][K]; uncertainty (S, K), uncertainty_maps (S, K, h, w); chosen (S, K),
-        the offer each student learns from or -1; threshold; label_points (K, 2) NaN where there is none, label_v
-        (K,), taught (K,).
+        Arrays over S students, O voters, V views and K keypoints; maps are h x w heatmaps in the crop's frame, points
+        are in crop pixels: instance, run_id, students, voters (the students, or those of the run that this one learned
+        from), keypoints, views (names), config; crop (H, W, 3) uint8, picture: the same cut finer; matrix (2, 3), image
+        to crop; maps (S, K, h, w), points (S, K, 2), scores (S, K) of the plain crop; votes (O, V, K, h, w), valid
+        (O, V, 1, h, w), vote_peaks (O, V, K, 2), vote_scores, agrees (O, V, K); aggregated, offers (O, K, h, w);
+        accepted (O, K), reasons [O][K]; uncertainty (O, K), uncertainty_maps (O, K, h, w); chosen (S, K), the offer
+        each student learns from or -1, targets (S, K, h, w); threshold; label_points (K, 2) NaN where there is none,
+        label_v (K,), taught (K,).
 
     Raises:
         NotFound: no such person, image file or run with students.
@@ -58,34 +65,58 @@ def look(
     folder = RunFolder(studio.run_folder(run_id))
     predictor = _students(folder.path, _stamp(folder))
     config = _with_views(folder.config())
+    least = _least(folder, config)
     skeleton = predictor.skeleton
-    crop, matrix = _cut(studio.project / person["image_path"], person["box_xywh"], predictor)
+    crop, matrix, picture = _cut(
+        studio.project / person["image_path"], person["box_xywh"], predictor
+    )
+    voters = _voters(folder, predictor, config)
     return {
         "instance": person,
         "run_id": run_id,
         "students": list(predictor.students),
+        "voters": list(voters),
         "keypoints": list(skeleton.keypoints),
         "views": view_names(config.views.count),
+        "config": config,
         "crop": crop,
+        "picture": picture,
         "matrix": matrix,
         "taught": _taught(folder, skeleton.keypoints),
-        "threshold": config.pool.threshold,
+        "threshold": config.pool.threshold if least is None else float(np.mean(least)),
         **_label(person, matrix, len(skeleton.keypoints)),
-        **_beliefs(predictor, crop, config, _seed(seed, instance_id)),
+        **_beliefs(predictor, list(voters.values()), crop, config, _seed(seed, instance_id), least),
     }
 
 
 def _cut(
     path: Path, box_xywh: list[float], predictor: "Predictor"
-) -> tuple[np.ndarray, np.ndarray]:
-    """The person's crop as the students take it, and the matrix that cut it."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The person's crop as the students take it, the matrix that cut it, and the same cut finer for people."""
     from posestudio.predict import cut_crop, load_image  # lazy: torch
 
-    return cut_crop(load_image(path), box_xywh, predictor.spec.size_hw, predictor.spec.padding)
+    image, (height, width) = load_image(path), predictor.spec.size_hw
+    padding, finer = predictor.spec.padding, max(1, PICTURE // height)
+    crop, matrix = cut_crop(image, box_xywh, (height, width), padding)
+    return crop, matrix, cut_crop(image, box_xywh, (finer * height, finer * width), padding)[0]
+
+
+def _voters(folder: RunFolder, predictor: "Predictor", config: Config) -> "dict[str, PoseNet]":
+    """Whose votes make the pool of a run, by name: its saved students, or those of the run that it learned from."""
+    before = folder.record().get("from")
+    if config.views.voters != "start" or not before:
+        return dict(predictor.students)
+    earlier = RunFolder(folder.path.parent / str(before))
+    return dict(_students(earlier.path, _stamp(earlier)).students)
 
 
 def _beliefs(
-    predictor: "Predictor", crop: np.ndarray, config: Config, seed: "torch.Generator"
+    predictor: "Predictor",
+    voters: "Sequence[PoseNet]",
+    crop: np.ndarray,
+    config: Config,
+    seed: "torch.Generator",
+    least: list[float] | None,
 ) -> dict[str, Any]:
     """Votes, pool and targets of one crop, and what the students say of it without any view."""
     import torch  # lazy: torch
@@ -96,19 +127,43 @@ def _beliefs(
 
     passes = session.passes(config, predictor.device)
     method = objective.Method(config, predictor.skeleton.flip_index, passes)
+    if least is not None:
+        method = replace(method, threshold=torch.tensor(least, device=predictor.device))
     crops = predictor.tensor([crop])
     views = objective.draw_views(seed, crops, config.views.count, config.data.color)
-    votes = [
-        objective.predict_views(net.eval(), views, method) for net in predictor.students.values()
-    ]
-    maps = torch.stack([vote.maps[0, 0] for vote in votes])
+    votes = [objective.predict_views(net.eval(), views, method) for net in voters]
+    if voters == list(predictor.students.values()):
+        maps = torch.stack([vote.maps[0, 0] for vote in votes])
+    else:
+        with torch.no_grad():
+            alone = [objective.forward(net, crops, method) for net in predictor.students.values()]
+        maps = torch.stack([one[0] for one in alone])
     xy_map, score = heatmaps.decode(maps, "dark", predictor.spec.spread)
     return {
         "maps": maps.cpu().numpy(),
         "points": geometry.points_to_crop(xy_map, PoseNet.stride).cpu().numpy(),
         "scores": score.cpu().numpy(),
-        **_steps(votes, objective.make_pool(votes, method), method),
+        **_steps(votes, objective.make_pool(votes, method), method, len(maps)),
     }
+
+
+def _least(folder: RunFolder, config: Config) -> list[float] | None:
+    """The thresholds (K) that a run with pool.gate=calibrated measured and trained with; None for other gates.
+
+    Raises:
+        NotFound: it has not measured them yet.
+    """
+    if config.pool.gate != "calibrated" or config.loss.unlabeled == 0:
+        return None
+    from posestudio.train import thresholds  # lazy: torch
+
+    try:
+        return json.loads((folder.path / thresholds.FILE).read_text("utf-8"))["threshold"]
+    except (OSError, ValueError, KeyError) as error:
+        raise NotFound(
+            f"The thresholds of run {folder.path.name} cannot be read: {error}.\n"
+            f"Go on with it, which measures them: posestudio train --resume {folder.path.name}"
+        ) from error
 
 
 def _seed(seed: int, instance_id: int) -> "torch.Generator":
@@ -154,9 +209,12 @@ def reason(code: str, score: float, agreeing: int, views: int, config: Config, l
 
 
 def _steps(
-    votes: list["objective.Votes"], pool: "objective.Pool", method: "objective.Method"
+    votes: list["objective.Votes"],
+    pool: "objective.Pool",
+    method: "objective.Method",
+    learners: int,
 ) -> dict[str, Any]:
-    """From votes to targets, as arrays."""
+    """From votes to targets, as arrays; the first `learners` students learn."""
     import torch  # lazy: torch
 
     from posestudio.core import geometry, pseudo
@@ -169,12 +227,10 @@ def _steps(
         scores.append(score[:, 0])
         agrees.append(pseudo.main_group(xy_map, score)[:, 0])
     agreeing = torch.stack(agrees).sum(dim=1)
-    students, keypoints = pool.score.shape[0], pool.score.shape[2]
+    offers, keypoints = pool.score.shape[0], pool.score.shape[2]
     least = torch.as_tensor(pool.threshold).expand(keypoints)
-    normalize = method.config.select.normalize
-    deviation = [pseudo.uncertainty_map(v.maps, v.valid, normalize=normalize)[0] for v in votes]
-    targets = pseudo.take(pool.maps, pool.chosen)[:, 0]
-    targets = targets * (pool.chosen[:, 0] >= 0)[..., None, None]
+    targets = pseudo.take(pool.maps, pool.chosen)[:learners, 0]
+    targets = targets * (pool.chosen[:learners, 0] >= 0)[..., None, None]
     return {
         "votes": torch.stack([vote.maps[:, 0] for vote in votes]).cpu().numpy(),
         "valid": torch.stack([vote.valid[:, 0] for vote in votes]).cpu().numpy(),
@@ -192,13 +248,30 @@ def _steps(
                 )
                 for k in range(keypoints)
             ]
-            for s in range(students)
+            for s in range(offers)
         ],
         "uncertainty": pool.uncertainty[:, 0].cpu().numpy(),
-        "uncertainty_maps": torch.stack(deviation).cpu().numpy(),
-        "chosen": pool.chosen[:, 0].cpu().numpy(),
+        "uncertainty_maps": _deviations(votes, method).cpu().numpy(),
+        "chosen": pool.chosen[:learners, 0].cpu().numpy(),
         "targets": targets.cpu().numpy(),
     }  # fmt: skip
+
+
+def _deviations(votes: list["objective.Votes"], method: "objective.Method") -> "torch.Tensor":
+    """(O, K, h, w): how much the votes behind each offer differ, cell by cell, as select.uncertainty counts it."""
+    import torch  # lazy: torch
+
+    from posestudio.core import pseudo
+
+    rule = method.config.select
+    heard = [(vote.maps, vote.valid) for vote in votes]
+    if rule.uncertainty == "cross_std":
+        means = torch.stack([pseudo.combine(*one, "mean") for one in heard])
+        heard = [(means, torch.stack([seen.any(dim=0) for _, seen in heard]))]
+    elif method.config.pool.share or rule.uncertainty == "all_std":
+        heard = [(torch.cat([m for m, _ in heard]), torch.cat([seen for _, seen in heard]))]
+    found = [pseudo.uncertainty_map(*one, normalize=rule.normalize)[0] for one in heard]
+    return torch.stack(found * (len(votes) // len(found)))
 
 
 def _label(person: dict[str, Any], matrix: np.ndarray, keypoints: int) -> dict[str, np.ndarray]:
@@ -237,6 +310,22 @@ def _stamp(folder: RunFolder) -> int:
             f"Run {folder.path.name} has no students yet. Train it to its first checkpoint."
         )
     return max(path.stat().st_mtime_ns for path in files.values())
+
+
+def logged(studio: "Studio", instance_id: int, run_id: str) -> list[dict[str, Any]]:
+    """What a run's training wrote down about a person, the newest step first.
+
+    Returns:
+        Of each step its `step` and its `rows`, one a keypoint and voter, as `train.ledger.SCHEMA` has them.
+
+    Raises:
+        NotFound: no such run.
+    """
+    run = studio.call("run", run=run_id)["run_id"]
+    steps: dict[int, list[dict[str, Any]]] = {}
+    for row in ledger.logged(RunFolder(studio.run_folder(run)), instance_id):
+        steps.setdefault(row["step"], []).append(row)
+    return [{"step": step, "rows": steps[step]} for step in sorted(steps, reverse=True)]
 
 
 @functools.lru_cache(maxsize=KEPT_RUNS)

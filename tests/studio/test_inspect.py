@@ -1,8 +1,12 @@
 """What Inspect shows adds up: the pictures are those of the pool, the pool follows its own rules."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 
+from posestudio import config
 from posestudio.errors import NotFound
 from posestudio.studio import inspect, training
 from posestudio.studio.demo import write_demo_files
@@ -19,7 +23,7 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Studio:
     made.call("import_coco", file=str(files["train"]), images=str(folder / "images"), labeled=8)
     changes = {
         "data.batch_labeled": "4", "data.batch_unlabeled": "4", "train.steps": "6",
-        "train.threads": "1", "data.hold_fold": "false", "pool.threshold": "0.01",
+        "train.threads": "1", "data.hold_fold": "false", "pool.threshold": "0.01", "train.ledger_every": "2",
     }  # fmt: skip
     run = training.start(made, preset="paper", size="tiny", changes=changes)
     training.train_here(made.run_folder(run["run_id"]))
@@ -101,6 +105,71 @@ def test_the_same_seed_shows_the_same_and_another_seed_other_views(
     other = inspect.look(studio, person, seen["run_id"], seed=1)
     assert np.array_equal(other["maps"], seen["maps"])
     assert not np.array_equal(other["votes"][:, 2], seen["votes"][:, 2])
+
+
+@pytest.fixture
+def as_preset(studio: Studio, seen: dict):
+    """Pretend that the run was trained by another preset: its folder copied, with that preset's settings."""
+    made = []
+
+    def copy(preset: str, **changes: str) -> str:
+        source, folder = studio.run_folder(seen["run_id"]), studio.run_folder(f"0002-{preset}")
+        shutil.copytree(source, folder)
+        made.append(folder)
+        settings = config.make(preset, "tiny", {"data.hold_fold": "false", **changes})
+        (folder / "config.json").write_text(json.dumps(config.to_dict(settings)))
+        if settings.views.students == 1:
+            (folder / "student_b.safetensors").unlink()
+        record = json.loads((folder / "run.json").read_text())
+        (folder / "run.json").write_text(json.dumps({**record, "from": seen["run_id"]}))
+        return folder.name
+
+    yield copy
+    for folder in made:
+        shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("preset", list(config.PRESETS))
+def test_every_preset_can_be_looked_at(studio: Studio, person: int, as_preset, preset: str):
+    found = inspect.look(studio, person, as_preset(preset))
+    students, voters = len(found["students"]), len(found["voters"])
+    assert found["maps"].shape[0] == found["targets"].shape[0] == len(found["chosen"]) == students
+    assert found["votes"].shape[0] == found["offers"].shape[0] == len(found["reasons"]) == voters
+    assert found["uncertainty_maps"].shape == found["offers"].shape
+    shares = found["config"].pool.share
+    assert shares == (voters == 2 and np.array_equal(found["offers"][0], found["offers"][1]))
+    if found["config"].select.uncertainty == "view_std":
+        highest = found["uncertainty_maps"].max(axis=(-2, -1))
+        assert np.allclose(found["uncertainty"], highest, atol=1e-6)
+
+
+def test_a_distilled_student_sees_the_votes_of_the_run_it_learned_from(
+    studio: Studio, seen: dict, person: int, as_preset
+):
+    found = inspect.look(studio, person, as_preset("distill"))
+    assert found["students"] == ["a"] and found["voters"] == ["a", "b"]
+    assert np.allclose(found["votes"][:, 0], seen["maps"], atol=1e-6)
+
+
+def test_the_picture_is_the_same_cut_finer(seen: dict):
+    height, width = seen["crop"].shape[:2]
+    finer = seen["picture"].shape[0] // height
+    assert finer > 1 and seen["picture"].shape == (finer * height, finer * width, 3)
+    mean = seen["picture"].reshape(height, finer, width, finer, 3).mean(axis=(1, 3))
+    assert np.abs(mean - seen["crop"]).mean() < 4
+
+
+def test_logged_steps_come_newest_first(studio: Studio, seen: dict):
+    events = [
+        steps
+        for row in studio.call("people", split="unlabeled")
+        if (steps := inspect.logged(studio, row["instance_id"], seen["run_id"]))
+    ]
+    assert events
+    for steps in events:
+        numbers = [step["step"] for step in steps]
+        assert numbers == sorted(set(numbers), reverse=True)
+        assert all(row["step"] == step["step"] for step in steps for row in step["rows"])
 
 
 def test_an_unknown_person_or_run_is_said(studio: Studio, seen: dict, person: int):

@@ -72,6 +72,22 @@ def decode(
     return xy, peak.clamp(0, 1)
 
 
+def refine(heatmaps: Tensor, xy_cell: Tensor) -> Tensor:
+    """Move several peaks of each map to the top of the parabola around their cells, as `decode` does by "dark".
+
+    Args:
+        heatmaps: (B, K, H, W).
+        xy_cell: (B, K, P, 2) whole cells.
+
+    Returns:
+        (B, K, P, 2) float32 in heatmap cells.
+    """
+    height, width = heatmaps.shape[-2:]
+    column, row = xy_cell.long().unbind(-1)
+    flat = heatmaps.to(torch.float32).flatten(-2)[..., None, :].expand(*column.shape, -1)
+    return xy_cell.to(torch.float32) + _parabola(flat, column, row, (height, width))
+
+
 def flip_maps(heatmaps: Tensor, flip_index: Sequence[int] | Tensor) -> Tensor:
     """Mirror heatmaps left to right and swap the channels of left and right keypoints.
 

@@ -1,5 +1,7 @@
 """Peaks of votes: where each view sees a keypoint, which views agree, and whether there is a second peak."""
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -8,6 +10,49 @@ from posestudio.core import heatmaps
 
 AGREE_CELLS = 3.0
 """Two peaks closer than this many heatmap cells are the same opinion. Ours (method notes: 1.5 spreads)."""
+
+
+FAINT = 0.1
+"""A further peak lower than this share of the keypoint's highest is noise. Ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Where each of K keypoints may be, P at most, the highest first.
+
+    xy_map: (K, P, 2) in heatmap cells. score: (K, P), 0 where there are no more. student: (K, P), whose map it is.
+    """
+
+    xy_map: Tensor
+    score: Tensor
+    student: Tensor
+
+
+def candidates(maps: Tensor, limit: int) -> Candidates:
+    """The peaks of all students' maps of one person; of peaks within AGREE_CELLS only the highest.
+
+    Args:
+        maps: (S, K, H, W).
+        limit: peaks a keypoint at most.
+    """
+    students, _, height, width = maps.shape
+    top = maps == F.max_pool2d(maps, 3, stride=1, padding=1)
+    each = min(2 * limit, height * width)
+    score, index = maps.masked_fill(~top, 0.0).flatten(-2).topk(each)
+    xy_map = heatmaps.refine(maps, torch.stack([index % width, index // width], dim=-1))
+    student = torch.arange(students, device=maps.device)[:, None, None].expand_as(score)
+    score, xy_map, student = (one.transpose(0, 1).flatten(1, 2) for one in (score, xy_map, student))
+    order = score.argsort(dim=1, descending=True, stable=True)
+    score, student = score.gather(1, order), student.gather(1, order)
+    xy_map = xy_map.gather(1, order[..., None].expand_as(xy_map))
+    near = torch.cdist(xy_map, xy_map) <= AGREE_CELLS
+    kept = score > (FAINT * score[:, :1]).clamp(min=1e-3)
+    for place in range(score.shape[1] - 1):
+        kept[:, place + 1 :] &= ~(near[:, place, place + 1 :] & kept[:, place, None])
+    first = (~kept).int().argsort(dim=1, stable=True)[:, :limit]
+    score = (score * kept).clamp(0, 1).gather(1, first)
+    xy_map = xy_map.gather(1, first[..., None].expand(-1, -1, 2))
+    return Candidates(xy_map, score, student.gather(1, first))
 
 
 def view_peaks(votes: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:

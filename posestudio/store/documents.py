@@ -79,13 +79,15 @@ def gather(store: Store, instance_id: int, model: str | None) -> Row:
 
 
 def box(store: Store, instance_id: int) -> Row:
-    """The present box of a person and the image that it is in: image_id, x, y, w, h, box_revision, hidden.
+    """The present box of a person and where it is: x, y, w, h, box_revision, hidden, image_id, image_path, split.
 
     Raises:
         NotFound: no such person.
     """
     rows = store.read(
-        """SELECT image_id, x, y, w, h, box_revision, hidden FROM box_journal JOIN instances USING (instance_id)
+        """SELECT x, y, w, h, box_revision, hidden, image_id, coalesce(link_path, 'images/' || sha256) AS image_path,
+            split
+        FROM box_journal JOIN instances USING (instance_id) JOIN images USING (image_id) JOIN groups USING (group_id)
         WHERE instance_id = ? ORDER BY box_revision DESC LIMIT 1""",
         [instance_id],
     )

@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from posestudio.store import documents
+from posestudio.errors import InputError, NotFound
+from posestudio.store import documents, runs
 from posestudio.store.database import Store
 from posestudio.studio import queue, standing, verbs_queue, verbs_runs
 from posestudio.studio import suspects as suspicion
 from posestudio.studio.standing import Standing
+from posestudio.train.run_folder import RunFolder
 
 Record = dict[str, Any]
 
@@ -20,13 +22,14 @@ ERROR_LIMIT = 0.2
 """Probability of an error above which "accept all" leaves a keypoint open. Ours."""
 
 
-def document(store: Store, instance_id: int, run: str | None = None) -> Record:
+def document(store: Store, instance_id: int, run: str | None = None, fresh: bool = False) -> Record:
     """Everything that the editor shows of a person.
 
     Args:
         store: the open store.
         instance_id: whom; hidden people too.
         run: a run or an imported model whose predictions to show; the newest with predictions when absent.
+        fresh: judge the newest predictions too, which reads everybody.
 
     Returns:
         As docs/editor.md says: instance_id, image_id, file_name, split, blind, image, box, revision, iscrowd, hidden,
@@ -40,7 +43,8 @@ def document(store: Store, instance_id: int, run: str | None = None) -> Record:
     rows = documents.gather(store, instance_id, model)
     person = rows["person"]
     blind = person["split"] == "val"
-    known = None if blind or model is None else standing.latest(store, model)
+    judged = standing.now if fresh else standing.latest
+    known = None if blind or model is None else judged(store, model)
     names = store.require_skeleton().keypoints
     boxes = {row["instance_id"]: row for row in rows["boxes"]}
     said = {} if blind else _by_student(rows["predictions"])
@@ -109,8 +113,27 @@ def project_session(store: Store) -> Record:
 
 
 def box(store: Store, instance_id: int) -> Record:
-    """The present box of a person: image_id, x, y, w, h, box_revision, hidden."""
+    """The present box of a person: x, y, w, h, box_revision, hidden, image_id, image_path, split of its group."""
     return documents.box(store, instance_id)
+
+
+def to_predict(store: Store, instance_id: int, run: str | None = None) -> Record:
+    """What it takes to predict one person: as `box`, and run_id, the newest run with students when none is named.
+
+    Raises:
+        NotFound: no such person, no such run, or no run has students. InputError: the person is of val.
+    """
+    found = documents.box(store, instance_id)
+    if found["split"] == "val":
+        raise InputError(f"Person {instance_id} is of val: no prediction of it is shown.")
+    known = [row["run_id"] for row in runs.list_runs(store)]
+    if run is not None:
+        run_id = run if run in known else verbs_runs.get_run(store, run)["run_id"]
+        return {**found, "run_id": run_id}
+    for run_id in known:
+        if RunFolder(store.project / "runs" / run_id).students():
+            return {**found, "run_id": run_id}
+    raise NotFound("No run has left students yet. Start one: posestudio train")
 
 
 def _by_student(rows: Sequence[Record]) -> dict[int, dict[str, Record]]:
@@ -301,4 +324,6 @@ def _overlap(first: Sequence[float], second: Sequence[float]) -> float:
     return inside / (first[2] * first[3] + second[2] * second[3] - inside)
 
 
-OFFERED = {"document": document, "project_session": project_session, "person_box": box}
+OFFERED = {
+    "document": document, "project_session": project_session, "person_box": box, "to_predict": to_predict,
+}  # fmt: skip

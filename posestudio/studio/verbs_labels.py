@@ -4,9 +4,9 @@ import uuid
 from typing import Any
 
 from posestudio.config import unknown
-from posestudio.errors import NotFound
+from posestudio.errors import InputError, NotFound
 from posestudio.store import labels, marks, pairs, people, predictions
-from posestudio.store.database import Store
+from posestudio.store.database import Cursor, Store
 from posestudio.studio import standing, verbs_runs
 
 Record = dict[str, Any]
@@ -130,8 +130,9 @@ def undo(
     edit_id: str | None = None,
     base_revision: int | None = None,
     after: list[str] | None = None,
+    undoes: str | None = None,
 ) -> Record:
-    """Take a person's last edit back, by further rows; one that changed two people, for both."""
+    """Take a person's last edit back, or the one named, by further rows; one that changed two people, for both."""
     return labels.undo(
         store,
         instance_id,
@@ -139,6 +140,7 @@ def undo(
         edit_id=edit_id or uuid.uuid4().hex,
         base_revision=base_revision,
         after=after,
+        undoes=undoes,
     )
 
 
@@ -229,6 +231,37 @@ def mark(
     )  # fmt: skip
 
 
+def save_prediction(
+    store: Store,
+    run_id: str,
+    instance_id: int,
+    box_revision: int,
+    points: dict[str, list[list[float]]],
+    scores: dict[str, list[float]],
+) -> Record:
+    """Keep what a run's students see of one person with a box: K points and scores for each student and the ensemble.
+
+    Raises:
+        NotFound: no such person or run. InputError: the numbers do not fit.
+    """
+    person, run = people.get(store, instance_id), verbs_runs.get_run(store, run_id)["run_id"]
+    count = len(store.require_skeleton().keypoints)
+    for name in points:
+        if len(points[name]) != count or len(scores.get(name, [])) != count:
+            raise InputError(f"A prediction needs {count} points and scores of {name}.")
+
+    def job(cursor: Cursor) -> list[int]:
+        return [
+            predictions.add_many(
+                cursor, model=run, run_id=run, student=name, instance_id=[person["instance_id"]],
+                box_revision=[box_revision], xy_image=[points[name]], score=[scores[name]],
+            )[0]
+            for name in points
+        ]  # fmt: skip
+
+    return {"run_id": run, "prediction_ids": store.write(job)}
+
+
 def marks_of(store: Store, instance_id: int) -> list[Record]:
     """Everything that was said of a person, the oldest first."""
     return marks.of_person(store, instance_id)
@@ -237,6 +270,6 @@ def marks_of(store: Store, instance_id: int) -> list[Record]:
 OFFERED = {
     function.__name__: function
     for function in (
-        label, accept, undo, history, boxes, set_box, add_person, hide_person, merge, hand, mark,
+        label, accept, undo, history, boxes, set_box, add_person, hide_person, merge, hand, mark, save_prediction,
     )
 } | {"marks": marks_of}  # fmt: skip

@@ -20,6 +20,7 @@ from fastapi.routing import APIRoute
 
 from posestudio.errors import NotFound, PoseStudioError, StoreError
 from posestudio.store.journal import Conflict
+from posestudio.studio import maps
 from posestudio.studio.studio import Studio
 from posestudio.ui import deeds, reads, sides
 
@@ -71,6 +72,27 @@ def routes(studio: Studio) -> APIRouter:
     @router.get("/people/{instance_id}/history")
     def history(instance_id: int) -> JSONResponse:
         return _answered(lambda: {"rows": studio.call("history", instance_id=instance_id)})
+
+    @router.get("/people/{instance_id}/heat")
+    def heat(instance_id: int, run: str | None = None) -> JSONResponse:
+        answer = _answered(lambda: maps.heat(studio, instance_id, run or None))
+        if answer.status_code == STATUS["invalid"]:
+            answer.status_code = STATUS["not_found"]  # there is nothing to see of a person of val
+        return answer
+
+    @router.post("/people/{instance_id}/predict")
+    async def predict(instance_id: int, request: Request) -> JSONResponse:
+        body = await _body(request, token)
+        if isinstance(body, JSONResponse):
+            return body
+        run = body.get("run")
+        if run is not None and not isinstance(run, str):
+            return failure("invalid", "run must be a text.")
+        return await run_in_threadpool(
+            lambda: _answered(
+                lambda: {"document": maps.predict_person(studio, instance_id, run or None)}
+            )
+        )
 
     @router.get("/queue")
     def queue(

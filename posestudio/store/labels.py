@@ -163,17 +163,19 @@ def undo(
     edit_id: str,
     base_revision: int | None = None,
     after: Sequence[str] | None = None,
+    undoes: str | None = None,
 ) -> Row:
-    """Take back the last edit of a person that was not taken back yet, by further rows. Imports stay.
+    """Take back an edit of a person by further rows: the last one that was not taken back yet. Imports stay.
 
-    An edit that changed two people is taken back for both, and whoever it hid comes back.
+    An edit that changed two people is taken back for both, and whoever it hid comes back. A client that knows which
+    edit it means says so in `undoes`.
 
     Returns:
         revision, saved_at, repeated, undone (the edit_id that was taken back) and labels (as they are now).
 
     Raises:
         NotFound: no such person.
-        InputError: there is nothing to undo.
+        InputError: there is nothing to undo, or no edit `undoes` of this person.
         Conflict: somebody changed these keypoints after base_revision, or those of the other person since.
     """
     context = journal.Context(
@@ -187,9 +189,12 @@ def undo(
         journal.image_size(cursor, instance_id)
         saved = journal.earlier(cursor, context)
         if saved is None:
-            undone = journal.last_edit(cursor, instance_id)
+            undone = undoes or journal.last_edit(cursor, instance_id)
+            both = journal.touched(cursor, undone)
+            if instance_id not in both:
+                raise InputError(f"Person {instance_id} has no edit {undone!r:.80} to undo.")
             answers = {}
-            for person, newest in journal.touched(cursor, undone).items():
+            for person, newest in both.items():
                 seen = base if person == instance_id else newest
                 changes = journal.before(cursor, undone, person, seen)
                 mine = replace(context, instance_id=person, undoes=undone)

@@ -72,7 +72,7 @@ def _accept(studio: Studio, edit: Edit) -> Saved:
 
 
 def _undo(studio: Studio, edit: Edit) -> Saved:
-    return studio.call("undo", **_person(edit))
+    return studio.call("undo", **_person(edit), undoes=_text(edit, "undoes"))
 
 
 def _box(studio: Studio, edit: Edit) -> Saved:
@@ -116,7 +116,7 @@ _WORK = {"queued_for", "seconds"}
 DEEDS: dict[str, tuple[set[str], Callable[[Studio, Edit], Saved]]] = {
     "label": ({"labels", "run_id", *_WORK}, _label),
     "accept": ({"keypoints", "run", "student", "prediction_id", "over_limit", *_WORK}, _accept),
-    "undo": (set(), _undo),
+    "undo": ({"undoes"}, _undo),
     "box": ({"box"}, _box),
     "add": ({"image_id", "box", "iscrowd"}, _add),
     "hide": (set(), _hide),

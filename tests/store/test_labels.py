@@ -105,6 +105,21 @@ def test_undo_goes_back_edit_by_edit(store, add_people):
     assert_derived_equals_journal(store)
 
 
+def test_undo_of_a_named_edit(store, add_people):
+    person, other = add_people(2)
+    for number, x in enumerate((10.0, 20.0), 1):
+        edits = [{"keypoint": 0, "state": "placed", "x": x, "y": 5.0, "v": 2}]
+        labels.save_edits(store, person, edits, who="ann", edit_id=f"e{number}", base_revision=None)
+    told = labels.undo(store, person, who="ann", edit_id="u1", undoes="e2")
+    assert told["undone"] == "e2" and told["labels"][0]["x"] == 10
+    for nothing in (other, person):
+        with pytest.raises(InputError, match="no edit"):
+            labels.undo(
+                store, nothing, who="ann", edit_id="u2", undoes="e2" if nothing == other else "x"
+            )
+    assert labels.undo(store, person, who="ann", edit_id="u3")["undone"] == "e1"
+
+
 def test_undo_stops_at_the_import_and_at_a_newer_edit(store, add_people):
     (person,) = add_people(1)
     store.write(lambda c: labels.import_many(c, [NewLabel(person, 0, "placed", 1.0, 2.0, 2)]))

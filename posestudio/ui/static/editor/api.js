@@ -1,0 +1,78 @@
+/* The server: reads, and posts with the token of this start of the server. */
+
+/** The server is not there, or too busy to answer: try again later. */
+export class Away extends Error {}
+
+/** The server said no; `kind` is one of invalid, not_found, conflict, token, busy. */
+export class Refused extends Error {
+  constructor(error, answer = {}) {
+    super(error?.message ?? "The server refused this.");
+    this.kind = error?.kind ?? "invalid";
+    this.answer = answer;
+  }
+}
+
+export class Server {
+  #token = null;
+  #asked = null;
+
+  constructor(fetcher = (...args) => fetch(...args), root = "") {
+    this.fetch = fetcher;
+    this.root = root;
+  }
+
+  /** GET a path; parameters that are null or empty are left out. */
+  async get(path, parameters = {}, signal = undefined) {
+    const given = Object.entries(parameters).filter(([, value]) => value !== null && value !== undefined && value !== "");
+    const query = given.length ? "?" + new URLSearchParams(given) : "";
+    return this.#read(await this.#send(path + query, { signal, cache: "no-store" }));
+  }
+
+  /** The session, asked for once for all who want it now. */
+  async session() {
+    this.#asked ??= this.get("/api/session").finally(() => { this.#asked = null; });
+    const session = await this.#asked;
+    this.#token = session.token;
+    return session;
+  }
+
+  /** POST JSON; a token of an earlier start of the server is renewed once. */
+  async post(path, body) {
+    if (this.#token === null) await this.session();
+    try {
+      return await this.#post(path, body);
+    } catch (error) {
+      if (error.kind !== "token") throw error;
+      await this.session();
+      return await this.#post(path, body);
+    }
+  }
+
+  async #post(path, body) {
+    const headers = { "Content-Type": "application/json", "X-PoseStudio-Token": this.#token };
+    return this.#read(await this.#send(path, { method: "POST", headers, body: JSON.stringify(body) }));
+  }
+
+  async #send(path, options) {
+    try {
+      return await this.fetch(this.root + path, options);
+    } catch (error) {
+      if (error.name === "AbortError") throw error;
+      throw new Away("The server does not answer.");
+    }
+  }
+
+  async #read(response) {
+    let answer = null;
+    try {
+      answer = await response.json();
+    } catch {
+      // not JSON: handled by status below
+    }
+    if (response.ok && answer !== null) return answer;
+    if (response.status >= 500 || response.status === 429 || answer === null) {
+      throw new Away(answer?.error?.message ?? `The server answered ${response.status}.`);
+    }
+    throw new Refused(answer.error, answer);
+  }
+}

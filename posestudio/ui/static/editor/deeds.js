@@ -1,0 +1,438 @@
+/* What a person at the screen can do to keypoints: every key, click and drag ends here. An edit is committed when it
+   ends; nothing waits for a timer. Deeds on whole people are in whole.js. */
+
+import { el, listed, percent, spoken, stateWords } from "./dom.js";
+import { dragged, finite } from "./geometry.js";
+import { help } from "./dialogs.js";
+import { limbFrom } from "./model.js";
+import { PEOPLE, WHOLE } from "./whole.js";
+
+const TWO_DIGITS = 900;
+const NUDGE = { plain: 1, Shift: 10, Alt: 0.1 };
+const DIRECTION = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+const SAME_PLACE = 0.75;
+const REASON_LENGTH = 200;
+
+export class Deeds {
+  mode = null; // null, "box", "add", "region", "merge" or "hand"
+  #gesture = null;
+  #digit = { value: 0, at: -Infinity };
+  #warned = "";
+
+  constructor(page) {
+    this.page = page;
+    this.selected = 0;
+    this.held = null;
+    this.drawnBox = null;
+  }
+
+  get person() {
+    return this.page.person;
+  }
+
+  /** Whether a click would place the keypoint in hand, because there is nothing yet to start from. */
+  get placing() {
+    return Boolean(this.person) && !this.person.shown(this.selected);
+  }
+
+  /** Do a command of the table of keys; false when there is nothing to do it to. */
+  run(command, event = {}) {
+    const deed = KEYPOINT[command] ?? PEOPLE[command];
+    if (!deed || (!this.person && !ALWAYS.has(command))) return false;
+    if (command !== "nudge") this.end();
+    const done = deed(this, event);
+    this.redraw();
+    return done !== false;
+  }
+
+  redraw() {
+    this.page.redraw();
+  }
+
+  say(words) {
+    this.page.say(words);
+  }
+
+  // Edits
+
+  /** Commit changes of keypoints: shown at once, kept in the outbox, and in the history for undo. */
+  #commit(deed, changes, more, before = changes.map((change) => this.person.change(change.keypoint))) {
+    const { page, person } = this;
+    if (!changes.length) return false;
+    const bases = person.bases(changes.map((change) => change.keypoint));
+    person.apply(changes, { who: page.who, at: new Date().toISOString(), origin: deed === "accept" ? "accept" : "edit" });
+    const work = { queued_for: this.#queuedFor(), seconds: page.watch.take() };
+    const { edit } = page.send({ deed, instance_id: person.id, ...more, ...work }, { bases, effect: changes });
+    page.history.push({
+      edit_id: edit.edit_id, instance: person.id, deed, before, after: changes, more,
+      back: { deed: "undo", undoes: edit.edit_id },
+    });
+    this.#warned = "";
+    return true;
+  }
+
+  /** Commit a label edit. */
+  label(changes, before = undefined) {
+    return this.#commit("label", changes, { labels: changes, run_id: this.person.doc.run_id ?? null }, before);
+  }
+
+  /** Commit that predictions are right. */
+  accept(keypoints) {
+    const { person } = this;
+    const changes = person.accepted(keypoints);
+    const more = { keypoints: changes.map((change) => change.keypoint), run: person.doc.run_id ?? null, over_limit: true };
+    if (Number.isInteger(person.doc.prediction_id)) more.prediction_id = person.doc.prediction_id;
+    return this.#commit("accept", changes, more);
+  }
+
+  #queuedFor() {
+    const reason = this.page.queue.item(this.person.id)?.reason;
+    return reason ? reason.slice(0, REASON_LENGTH) : null;
+  }
+
+  /** Take the last edit back, or do it again, wherever it was. One after another, however fast the keys come. */
+  step(back) {
+    this.#stepping = this.#stepping ? this.#stepping.then(() => this.#step(back)) : this.#step(back);
+    const mine = this.#stepping;
+    mine?.finally(() => { if (this.#stepping === mine) this.#stepping = null; });
+  }
+
+  #stepping = null;
+
+  /** At once when the person is here; a promise when it has to come first. */
+  #step(back) {
+    const { page } = this;
+    this.end();
+    const entry = (back ? page.history.done : page.history.undone).at(-1);
+    if (!entry && back && this.person) return WHOLE.undoOnServer(this);
+    if (!entry) return void this.say(back ? "There is nothing to undo" : "There is nothing to redo");
+    if (this.person?.id === entry.instance) return void this.#take(entry, back);
+    return page.open(entry.instance).then((there) => there && this.#take(entry, back));
+  }
+
+  #take(entry, back) {
+    const { page, person } = this;
+    const id = crypto.randomUUID();
+    if (back) page.history.undo();
+    else page.history.redo(id, { deed: "undo", undoes: id });
+    const changes = back ? entry.before : entry.after;
+    const keypoints = changes.map((change) => change.keypoint);
+    const bases = person.bases(keypoints);
+    person.apply(changes, { who: page.who, at: new Date().toISOString(), origin: back ? "undo" : "edit" });
+    const edit = back ? entry.back : { edit_id: id, deed: entry.deed, ...entry.more };
+    page.send({ instance_id: entry.instance, ...edit }, { bases, effect: changes });
+    if (edit.box) WHOLE.moved(this, edit.box);
+    if (keypoints.length && !keypoints.includes(this.selected)) [this.selected] = keypoints;
+    page.selected();
+    const words = entry.words ?? listed(keypoints.map((k) => spoken(person.names[k])));
+    this.say(`${back ? "Undone" : "Done again"}: ${words}`);
+    this.redraw();
+  }
+
+  // Gestures: one edit from the press to the release, whatever happens in between.
+
+  #begin(kind, keypoints) {
+    if (this.#gesture?.kind === kind) return this.#gesture;
+    this.end();
+    const { person } = this;
+    this.#gesture = {
+      kind, person, before: keypoints.map((k) => person.change(k)), box: [...person.box],
+      start: keypoints.map((k) => person.shown(k)), factor: 1,
+    };
+    return this.#gesture;
+  }
+
+  /** End what is going on, and commit it if anything changed. */
+  end() {
+    const gesture = this.#gesture;
+    this.#gesture = null;
+    this.held = null;
+    if (!gesture || gesture.person !== this.person) return;
+    const { person } = this;
+    if (gesture.kind === "box") {
+      const box = person.box;
+      person.box = gesture.box;
+      WHOLE.commitBox(this, box);
+      return;
+    }
+    const changed = gesture.before.filter((was) => !same(was, person.change(was.keypoint)));
+    if (!changed.length) return;
+    const after = changed.map((was) => person.change(was.keypoint));
+    this.label(after, changed);
+    const [first] = after;
+    const words = after.length === 1 ? `${spoken(person.names[first.keypoint])} ${stateWords(person, first.keypoint)}` : "The person";
+    this.say(`${words} moved`);
+    this.redraw();
+  }
+
+  /** Leave what is going on as if it had not begun. */
+  cancel() {
+    const gesture = this.#gesture;
+    this.#gesture = null;
+    this.held = null;
+    this.drawnBox = null;
+    if (gesture && gesture.person === this.person) {
+      this.person.apply(gesture.before);
+      this.person.box = gesture.box;
+    }
+    this.redraw();
+  }
+
+  /** A key moves a keypoint until it is let go. */
+  nudge(k, dx, dy) {
+    this.#begin(`nudge ${k}`, [k]);
+    this.person.apply(this.person.nudge(k, dx, dy));
+  }
+
+  /** A digit picks a keypoint by its number; a second one soon after makes a number of both. */
+  pick(digit, at) {
+    const count = this.person.points.length;
+    const both = at - this.#digit.at < TWO_DIGITS ? 10 * this.#digit.value + digit : digit;
+    const number = both >= 1 && both <= count ? both : digit;
+    this.#digit = { value: number, at };
+    if (number >= 1 && number <= count) this.select(number - 1);
+  }
+
+  // Pointer
+
+  select(k, toStage = false) {
+    if (k !== this.selected) {
+      this.selected = k;
+      this.page.selected();
+      this.say(this.page.about(k));
+    }
+    if (toStage) this.page.stage.focus({ preventScroll: true });
+    this.redraw();
+  }
+
+  dragPoint(k, dx, dy) {
+    const { start: [from] } = this.#begin(`point ${k}`, [k]);
+    this.held = k;
+    this.person.apply(this.person.place(k, from.x + dx, from.y + dy, from.v));
+    this.redraw();
+  }
+
+  dragPerson(dx, dy) {
+    const all = this.person.points.map((_, k) => k);
+    const gesture = this.#begin("person", all);
+    this.person.apply(gesture.before);
+    this.person.apply(this.person.moved(dx, dy));
+    this.redraw();
+  }
+
+  scalePerson(factor, x, y) {
+    const gesture = this.#begin("scale", this.person.points.map((_, k) => k));
+    gesture.factor *= factor;
+    gesture.at ??= [x, y];
+    this.person.apply(gesture.before);
+    this.person.apply(this.person.scaled(gesture.factor, ...gesture.at));
+    this.redraw();
+  }
+
+  dragBox(handle, dx, dy) {
+    const gesture = this.#begin("box", []);
+    this.person.box = dragged(gesture.box, handle, dx, dy, this.person.size);
+    this.redraw();
+  }
+
+  drawBox(from, to) {
+    WHOLE.drawBox(this, from, to);
+  }
+
+  drawn(from, to) {
+    WHOLE.drawn(this, from, to);
+  }
+
+  pickOther(id) {
+    WHOLE.pickOther(this, id);
+  }
+
+  /** A click on the photo: place the keypoint in hand if nobody has placed it. */
+  click(x, y, hidden) {
+    const { person, selected } = this;
+    if (!person || this.mode !== null || this.page.hidden) return;
+    if (person.points[selected].state === "placed") {
+      this.say(`${spoken(person.names[selected])} is placed: drag it to move it`);
+      return;
+    }
+    this.label(person.place(selected, x, y, hidden ? 1 : 2));
+    this.say(`${spoken(person.names[selected])} placed, ${hidden ? "hidden" : "visible"}`);
+    this.onwards();
+    this.redraw();
+  }
+
+  /** Take the next uncertain keypoint in hand after one is decided. */
+  onwards(list = this.person.uncertain()) {
+    const left = list.filter((k) => k !== this.selected && (this.person.points[k].state === "open" || this.person.isSuspect(k)));
+    if (!left.length) return false;
+    const missing = left.filter((k) => !this.person.shown(k));
+    const guided = missing.length === left.length; // from scratch: in the order of the list
+    this.selected = guided ? missing.find((k) => k > this.selected) ?? missing[0] : left[0];
+    this.page.selected();
+    return true;
+  }
+
+  // Accepting
+
+  acceptOne() {
+    const { person, selected: k } = this;
+    const order = person.uncertain();
+    const name = spoken(person.names[k]);
+    const suspect = person.isSuspect(k);
+    if (suspect) {
+      WHOLE.keepSuspect(this, k);
+    } else if (person.points[k].state === "open") {
+      if (!person.prediction(k)) return this.say(`${name} has no prediction: click where it is, or V for outside the photo`);
+      if (!this.accept([k])) return this.say(`${name} is predicted outside the photo: drag it, or V for outside`);
+    }
+    const what = suspect ? `${name} kept as it is` : `${name} ${stateWords(person, k)}`;
+    const more = this.onwards([...order.slice(order.indexOf(k) + 1), ...order]);
+    return this.say(more ? `${what}. Next: ${this.page.about(this.selected)}` : `${what}. Nothing is open: Ctrl+Enter goes on`);
+  }
+
+  /** Accept all that is under the limit; stop once at what is not, or at what nobody has placed. */
+  acceptAll() {
+    const { person, page } = this;
+    const { accept, left } = person.acceptable(page.limit);
+    if (accept.length) this.accept(accept);
+    const missing = person.missing();
+    const stops = [...left, ...missing];
+    const warned = `${person.id}: ${stops.join(" ")}`;
+    if (stops.length && this.#warned !== warned) {
+      this.#warned = warned;
+      this.selected = stops[0];
+      page.selected();
+      const names = (keypoints) => listed(keypoints.map((k) => spoken(person.names[k])));
+      const parts = [];
+      if (left.length) parts.push(`${names(left)} over the error limit of ${percent(page.limit)}`);
+      if (missing.length) parts.push(`${names(missing)} not placed`);
+      const again = left.length ? "Ctrl+Enter again accepts and goes on" : "Ctrl+Enter again goes on";
+      return page.stop(`Look first: ${parts.join("; ")}. ${again}.`);
+    }
+    if (left.length) this.accept(left);
+    return WHOLE.finish(this);
+  }
+}
+
+/** Commands that need no person. */
+const ALWAYS = new Set(["help", "undo", "redo", "back", "nextPerson", "lastPerson", "leave"]);
+
+/** Two changes that leave a keypoint the same. */
+function same(a, b) {
+  return ["state", "x", "y", "v", "reason"].every((name) => a[name] === b[name]);
+}
+
+const name = (deeds, k = deeds.selected) => spoken(deeds.person.names[k]);
+
+/** Change keypoints and say what became of the one in hand. */
+function change(deeds, changes, none = "Nothing to change") {
+  if (!changes.length) return deeds.say(none);
+  deeds.label(changes);
+  return deeds.say(`${name(deeds)}: ${stateWords(deeds.person, deeds.selected)}`);
+}
+
+/** The keypoint `by` places on in the list, over those that are asked about. */
+function beside(deeds, by) {
+  const { person } = deeds;
+  const count = person.points.length;
+  for (let i = 1; i <= count; i += 1) {
+    const k = (deeds.selected + by * i + count * i) % count;
+    if (person.asked[k] || person.points[k].state !== "open") return deeds.select(k);
+  }
+  return undefined;
+}
+
+function uncertain(deeds, by) {
+  const order = deeds.person.uncertain();
+  if (!order.length) {
+    deeds.say("Nothing is open here: Ctrl+Enter goes on");
+    return beside(deeds, by);
+  }
+  const at = order.indexOf(deeds.selected);
+  const next = at < 0 ? (by > 0 ? 0 : order.length - 1) : (at + by + order.length) % order.length;
+  return deeds.select(order[next]);
+}
+
+/** Where else the keypoint in hand may be: the suspect's other place, peaks of both students, its mirrored partner. */
+export function candidates(page, k) {
+  const { person } = page;
+  if (!person || person.doc.blind) return [];
+  const found = person.suspects.filter((one) => one.keypoint === k).map(({ x, y }) => ({ x, y, tag: "?" }));
+  const peaks = [...(person.doc.keypoints[k].candidates ?? []), ...(page.peaks?.[k] ?? [])];
+  for (const { x, y, student } of peaks) found.push({ x, y, tag: student ?? "" });
+  const partner = page.skeleton.flip[k];
+  const mirrored = partner === k ? null : person.shown(partner);
+  if (mirrored) found.push({ x: mirrored.x, y: mirrored.y, tag: "mirrored" });
+  const near = Math.max(2, person.box[3] * 0.015);
+  return found.filter((one, i) => finite(one.x) && finite(one.y)
+    && found.findIndex((other) => Math.hypot(other.x - one.x, other.y - one.y) < near) === i);
+}
+
+const KEYPOINT = {
+  accept: (deeds) => deeds.acceptOne(),
+  acceptAll: (deeds) => deeds.acceptAll(),
+  cycle: (deeds) => change(deeds, deeds.person.cycle(deeds.selected)),
+  cannotTell: (deeds) => change(deeds, deeds.person.cannotTell(deeds.selected)),
+  reopen: (deeds) => change(deeds, deeds.person.reopen(deeds.selected), `${name(deeds)} is open already`),
+  nudge(deeds, event) {
+    const step = event.shiftKey ? NUDGE.Shift : event.altKey ? NUDGE.Alt : NUDGE.plain;
+    const { person, selected: k } = deeds;
+    if (!person.shown(k)) return deeds.say(`${name(deeds)} is not placed: click where it is`);
+    const [dx, dy] = DIRECTION[event.key];
+    deeds.nudge(k, dx * step, dy * step);
+    return true;
+  },
+  candidate(deeds) {
+    const found = candidates(deeds.page, deeds.selected);
+    if (!found.length) return deeds.say(`No candidates for ${name(deeds)}`);
+    const now = deeds.person.shown(deeds.selected);
+    const at = now ? found.findIndex((one) => Math.hypot(one.x - now.x, one.y - now.y) < SAME_PLACE) : -1;
+    const next = found[(at + 1) % found.length];
+    deeds.label(deeds.person.place(deeds.selected, next.x, next.y, now?.v ?? 2));
+    return deeds.say(`${name(deeds)}: candidate ${(at + 1) % found.length + 1} of ${found.length} (${next.tag})`);
+  },
+  swap(deeds) {
+    const { person, page } = deeds;
+    const limb = limbFrom(deeds.selected, page.skeleton);
+    const changes = person.swapped(limb, page.skeleton.flip);
+    if (!changes.length) return deeds.say(`${name(deeds)} has no other side: Shift+X swaps the whole person`);
+    deeds.label(changes);
+    WHOLE.settled(deeds, limb);
+    return deeds.say(`Swapped left and right: ${listed(limb.map((k) => spoken(person.names[k])))}`);
+  },
+  swapAll(deeds) {
+    const { person, page } = deeds;
+    const all = person.points.map((_, k) => k);
+    const changes = person.swapped(all, page.skeleton.flip);
+    if (!changes.length) return deeds.say("Nothing to swap");
+    deeds.label(changes);
+    WHOLE.settled(deeds, all);
+    return deeds.say("Swapped left and right of the whole person");
+  },
+  copyPrevious(deeds) {
+    const { person } = deeds;
+    const before = person.doc.previous;
+    if (!before) return deeds.say("There is no labeled person in the frame before");
+    const changes = person.copied(before.points);
+    if (!changes.length) return deeds.say("Nothing to copy: no keypoint is open, or the frame before has none of them");
+    deeds.label(changes);
+    return deeds.say(`Copied ${changes.length} from person ${before.instance_id} of the frame before: now move what differs`);
+  },
+  nextUncertain: (deeds) => uncertain(deeds, 1),
+  lastUncertain: (deeds) => uncertain(deeds, -1),
+  nextKeypoint: (deeds) => beside(deeds, 1),
+  lastKeypoint: (deeds) => beside(deeds, -1),
+  pick: (deeds, event) => deeds.pick(Number(event.key), event.timeStamp ?? 0),
+  undo: (deeds) => void deeds.step(true),
+  redo: (deeds) => void deeds.step(false),
+  heat: (deeds) => deeds.page.nextHeat(),
+  overlay: (deeds) => deeds.page.toggleOverlay(),
+  fit: (deeds) => deeds.page.fit(),
+  zoomIn: (deeds) => deeds.page.zoom(1.25),
+  zoomOut: (deeds) => deeds.page.zoom(0.8),
+  help: (deeds) => void help(deeds.page.root).then(() => deeds.page.stage.focus({ preventScroll: true })),
+  leave: (deeds) => deeds.page.leave(),
+};
+
+/** Every command that a key or a button may name. */
+export const COMMANDS = new Set([...Object.keys(KEYPOINT), ...Object.keys(PEOPLE)]);

@@ -1,0 +1,70 @@
+/* Dialogs: the keys, a comment, a reason, who you are. Each is a native modal dialog, closed by Escape. */
+
+import { el } from "./dom.js";
+import { GESTURES, TABLE, keyOf, printed } from "./keys.js";
+
+/** Show a dialog; resolves to its returnValue, "" when it was left. */
+function ask(root, title, body, buttons) {
+  const dialog = el("dialog.pe-dialog", { "aria-label": title });
+  const form = el("form", { method: "dialog" }, el("h2", {}, title), ...body,
+    el("div.pe-dialog-buttons", {}, ...buttons));
+  dialog.append(form);
+  root.append(dialog);
+  dialog.addEventListener("click", (event) => event.target === dialog && dialog.close("")); // outside of it
+  return new Promise((resolve) => {
+    dialog.addEventListener("close", () => {
+      dialog.remove();
+      resolve(dialog.returnValue);
+    });
+    dialog.showModal();
+  });
+}
+
+const button = (words, value, kind = "button") => el(kind, { value, type: "submit" }, words);
+const cancel = () => el("button", { value: "", type: "submit", formnovalidate: true }, "Cancel");
+
+/** The keys, from the table that binds them. */
+export function help(root) {
+  const parts = TABLE.map(({ part, rows }) => el("section", {}, el("h3", {}, part),
+    el("dl", {}, ...rows.flatMap(([keys, , words]) => [el("dt", {}, ...keysOf(keys)), el("dd", {}, words)]))));
+  const mouse = el("section", {}, el("h3", {}, "Mouse, pen and touch"),
+    el("dl", {}, ...GESTURES.flatMap(([what, words]) => [el("dt", {}, what), el("dd", {}, words)])));
+  return ask(root, "Keys", [el("div.pe-help", { tabindex: "0", role: "region", "aria-label": "All keys" }, ...parts, mouse)],
+    [button("Close", "", "button.primary")]);
+}
+
+function keysOf(keys) {
+  if (keys.length > 4) return [el("kbd", {}, `${keys[0]} \u2013 ${keys.at(-1)}`)];
+  if (keys.every((key) => key.includes("Arrow"))) return [el("kbd", {}, keys[0].replace(/Arrow\w+/, "arrows"))];
+  return keys.map((key) => el("kbd", {}, printed(key)));
+}
+
+/** A line of text; resolves to it, or "" when it was left. */
+export async function line(root, title, label, value = "", most = 200) {
+  const field = el("input", { type: "text", maxlength: most, required: true, autofocus: true });
+  field.value = value;
+  const answer = await ask(root, title, [el("label.pe-field", {}, label, field)], [cancel(), button("Save", "yes", "button.primary")]);
+  return answer ? field.value.trim() : "";
+}
+
+const REASONS = ["too small", "too blurred", "too much hidden", "several people in one box", "no person"];
+
+/** Why a person cannot be told; resolves to the reason, or "". A digit chooses at once. */
+export async function reason(root) {
+  const rows = REASONS.map((words, i) => el("button.pe-choice", { value: words, type: "submit" }, el("kbd", {}, String(i + 1)), words));
+  const field = el("input", { type: "text", maxlength: 200, placeholder: "another reason", "aria-label": "Another reason" });
+  const box = el("div.pe-choices", {}, ...rows, field);
+  box.addEventListener("keydown", (event) => {
+    if (event.target !== field && rows[Number(event.key) - 1]) rows[Number(event.key) - 1].click();
+  });
+  const answer = await ask(root, "Why can you not tell?", [box], [cancel(), button("Go on", "other", "button.primary")]);
+  return answer === "other" ? field.value.trim() || "no reason given" : answer;
+}
+
+/** A question with two answers; resolves to true or false. */
+export async function confirm(root, title, words, yes) {
+  return (await ask(root, title, [el("p", {}, words)], [cancel(), button(yes, "yes", "button.primary")])) === "yes";
+}
+
+/** What a button says when the pointer rests on it: words and key. */
+export const hint = (words, command) => (keyOf(command) ? `${words} (${printed(keyOf(command))})` : words);

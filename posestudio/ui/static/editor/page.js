@@ -1,0 +1,647 @@
+/* The Correct page: the parts, who is shown, and what happens between them. `mount` is called by the page's host. */
+
+import { Away, Server } from "./api.js";
+import { Deeds, candidates } from "./deeds.js";
+import { clock, count, el, percent, spoken, stateWords } from "./dom.js";
+import { finite } from "./geometry.js";
+import { Heat } from "./heat.js";
+import { listen } from "./keys.js";
+import { drawRows, layout } from "./layout.js";
+import { line } from "./dialogs.js";
+import { History } from "./model.js";
+import { Outbox } from "./outbox.js";
+import { Panel, historyItems } from "./panel.js";
+import { People } from "./people.js";
+import { Pointer } from "./pointer.js";
+import { Queue, Stopwatch } from "./queue.js";
+import { conflicts } from "./conflicts.js";
+import { View } from "./view.js";
+
+const AHEAD = 3;
+const OLD = 10_000; // milliseconds after which a person that is opened is asked for again
+const FEW_LABELED = 30; // as the queue: below this, variety decides, and the rule stands open beside it
+const RETRY = [500, 1000, 2000, 4000];
+const WHO = "posestudio/who";
+
+const sleep = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
+
+export class Page {
+  person = null;
+  session = null;
+  peaks = null;
+  hidden = false;
+  watch = new Stopwatch();
+  quietly = new Set();
+  #spent = new Map();
+  #visited = [];
+  #turn = 0;
+
+  constructor(root) {
+    this.root = root;
+    this.gone = new AbortController();
+    const { signal } = this.gone;
+    this.server = new Server();
+    this.deeds = new Deeds(this);
+    this.panel = new Panel({ select: (k, back) => this.person && this.deeds.select(k, back), run: (...a) => this.deeds.run(...a) }, signal);
+    this.part = layout(root, this.panel);
+    this.stage = this.part.stage;
+    this.heat = new Heat(this.part.canvas);
+    this.view = new View(this.stage, this.part.canvas);
+    this.pointer = new Pointer(this.stage, this.view, this.deeds, signal);
+    listen(this.stage, (command, event) => this.#key(command, event), signal);
+    this.#listen(signal);
+    this.#setAlpha();
+  }
+
+  get skeleton() {
+    return this.session.skeleton;
+  }
+
+  get limit() {
+    return this.session.error_limit ?? 1;
+  }
+
+  get who() {
+    return localStorage.getItem(WHO) || this.session?.who || "annotator";
+  }
+
+  // Starting
+
+  /** Ask for the session until the server answers, then show the person of the address. */
+  async start() {
+    this.session = await this.#patiently(() => this.server.session());
+    const name = this.session.project_id ?? this.session.project;
+    this.keep = { queue: `posestudio/queue/${name}`, history: `posestudio/history/${name}` };
+    this.outbox = new Outbox({
+      project: name, post: (edits) => this.server.post("/api/edits", { edits }), storage: localStorage,
+      locks: navigator.locks ?? null, channel: new BroadcastChannel(`posestudio/${name}`),
+    });
+    this.people = new People(this.server, this.outbox);
+    this.#listenToOutbox();
+    this.history = new History(this.#kept(this.keep.history) ?? {});
+    this.queue = new Queue(this.#kept(this.keep.queue) ?? {});
+    const { partly = 0, reviewed = 0 } = this.session.counts?.splits?.train ?? {};
+    this.part.ruleBox.open = partly + reviewed < FEW_LABELED;
+    this.drawSaved();
+    this.outbox.hurry();
+    await this.#begin();
+  }
+
+  async #begin() {
+    const asked = new URLSearchParams(location.search);
+    const options = { order: asked.get("order") ?? "", split: asked.get("split") ?? "", run: asked.get("run") ?? "" };
+    const differs = Object.entries(options).some(([key, value]) => asked.has(key) && value !== this.queue.options[key]);
+    if (differs) this.queue.options = { ...this.queue.options, ...options };
+    this.#fillChoosers();
+    this.people.run = this.queue.options.run;
+    const known = asked.get("instance");
+    const instance = known && /^\d{1,15}$/.test(known) ? Number(known) : null;
+    const queue = !this.queue.answer || differs ? this.renew(false) : Promise.resolve(this.drawQueue());
+    if (instance !== null) await this.open(instance, { patient: true });
+    await queue;
+    if (instance === null) {
+      const [first] = this.queue.upcoming(null);
+      if (first !== undefined) await this.open(first, { patient: true });
+      else this.nobody();
+    } else {
+      this.drawQueue();
+      this.#ahead();
+    }
+  }
+
+  /** Ask for a new queue and, if asked, open its first person. */
+  async renew(go = true) {
+    const { order, split, run, minutes } = this.queue.options;
+    try {
+      const answer = await this.#patiently(() => this.server.get("/api/queue", { order, split, run, minutes, limit: 200 }));
+      this.queue.load(answer);
+    } catch (error) {
+      this.queue.load({ items: [], note: error.message });
+    }
+    this.part.rows.replaceChildren();
+    this.drawQueue();
+    this.#store();
+    if (!go) return;
+    const [first] = this.queue.upcoming(null);
+    if (first !== undefined) await this.open(first);
+    else if (!this.person) this.nobody();
+  }
+
+  /** Again and again while the server is away. */
+  async #patiently(ask) {
+    for (let i = 0; ; i += 1) {
+      try {
+        return await ask();
+      } catch (error) {
+        if (!(error instanceof Away) || this.gone.signal.aborted) throw error;
+        this.say("The server is away. Trying again.");
+        await sleep(RETRY[Math.min(i, RETRY.length - 1)]);
+      }
+    }
+  }
+
+  // People
+
+  /** Show a person; resolves to whether it is shown. */
+  async open(id, { from = null, patient = false } = {}) {
+    this.deeds.end();
+    const turn = ++this.#turn;
+    const here = this.people.here(id);
+    if (here) {
+      this.#show(here, from);
+      if (Date.now() - here.at > OLD) this.#refresh(id);
+      return true;
+    }
+    const late = setTimeout(() => turn === this.#turn && this.part.frame.classList.add("loading"), 150);
+    try {
+      const found = await (patient ? this.#patiently(() => this.people.get(id)) : this.people.get(id));
+      if (turn !== this.#turn) return false;
+      this.#show(found, from);
+      return true;
+    } catch (error) {
+      if (turn === this.#turn) this.say(error instanceof Away ? "The server is away: this person opens when it is back" : error.message);
+      if (!this.person && turn === this.#turn) this.nobody(error.message);
+      return false;
+    } finally {
+      clearTimeout(late);
+      if (turn === this.#turn) this.part.frame.classList.remove("loading");
+    }
+  }
+
+  #show({ person, photo }, from) {
+    if (from !== null && from !== person.id) this.#visited.push(from);
+    const other = this.person !== person;
+    if (other && this.person) this.secondsOf(this.person.id);
+    this.watch.take();
+    this.person = person;
+    this.part.empty.hidden = true;
+    this.root.classList.add("open");
+    this.deeds.mode = null;
+    this.banner("");
+    this.peaks = null;
+    this.heat.load(null);
+    this.view.show(person, this.skeleton, photo);
+    this.view.fit(false);
+    this.deeds.selected = person.uncertain()[0] ?? person.asked.indexOf(true);
+    this.about_(person);
+    this.selected();
+    this.redraw();
+    this.drawQueue();
+    this.drawConflicts();
+    this.#address();
+    this.#loadHeat();
+    this.#ahead();
+    this.say(this.#opening(person));
+    if (!this.root.contains(document.activeElement) || document.activeElement === this.stage) this.stage.focus({ preventScroll: true });
+  }
+
+  #opening(person) {
+    const open = person.open().length;
+    if (!open) return `Person ${person.id}: nothing is open. Ctrl+Enter goes on`;
+    if (person.missing().length === open) return this.about(this.deeds.selected);
+    return `Person ${person.id}: ${count(open, "open keypoint")}. ${this.about(this.deeds.selected)}`;
+  }
+
+  async #refresh(id) {
+    try {
+      const newer = await this.people.refresh(id);
+      if (newer && this.person?.id === id) this.reload();
+    } catch {
+      // seen again next time
+    }
+  }
+
+  /** Draw a person anew whose document has changed. */
+  reload() {
+    const { person } = this;
+    this.view.show(person, this.skeleton, this.view.photo);
+    this.about_(person);
+    this.#loadHeat();
+    this.redraw();
+  }
+
+  #ahead() {
+    if (!this.person) return;
+    this.people.ahead(this.queue.upcoming(this.person.id).slice(0, AHEAD));
+  }
+
+  async #loadHeat() {
+    const { person } = this;
+    const maps = await this.people.heat(person.id);
+    if (person !== this.person || this.people.here(person.id)?.person !== person) return;
+    this.heat.load(maps);
+    this.peaks = maps?.candidates ?? null;
+    this.selected();
+    this.redraw();
+  }
+
+  /** Let the students look again at a person's present box. */
+  async predict(id, loud = false) {
+    if (this.people.here(id)?.person.doc.blind) return loud ? this.say("Held-out people get no predictions") : undefined;
+    this.say("The students look again");
+    try {
+      await this.outbox.flush();
+      const { document: doc } = await this.server.post(`/api/people/${id}/predict`, { run: this.person?.doc.run_id ?? null });
+      const ready = this.people.here(id);
+      if (ready) ready.heat = null;
+      if (doc && this.people.take(doc) && this.person?.id === id) {
+        this.reload();
+        this.say("New prediction");
+      }
+    } catch (error) {
+      this.say(error instanceof Away ? "The prediction waits: the server is away" : error.message);
+    }
+    return undefined;
+  }
+
+  step(by) {
+    const { person } = this;
+    const id = this.queue.step(person?.id ?? null, by) ?? (this.queue.item(person?.id) ? null : by > 0 ? person?.doc.neighbors?.after : person?.doc.neighbors?.before);
+    if (id === null || id === undefined) return this.say(by > 0 ? "This is the last person" : "This is the first person");
+    return void this.open(id, { from: person?.id ?? null });
+  }
+
+  goBack() {
+    const id = this.#visited.pop();
+    return id === undefined ? this.say("There is nobody to go back to") : void this.open(id);
+  }
+
+  /** The seconds spent on a person so far. */
+  secondsOf(id) {
+    const all = (this.#spent.get(id) ?? 0) + (this.person?.id === id ? this.watch.take() : 0);
+    this.#spent.set(id, all);
+    return all;
+  }
+
+  finished() {
+    this.drawQueue();
+    this.say(this.queue.items.length ? "The queue is done" : "There is nobody after this person");
+    if (this.queue.items.length) this.stop("The queue is done. Ask for a new one at its top.");
+  }
+
+  nobody(words = "") {
+    const more = words || this.queue.answer?.note || "Everybody of this choice is done. Choose another order or split, or add photos on the Images page.";
+    this.part.empty.replaceChildren(el("b", {}, "Nobody to correct"), el("p", {}, more));
+    this.part.empty.hidden = false;
+  }
+
+  // Saying and drawing
+
+  /** Bring the stage and the list along; called at every input, so it draws at once. */
+  redraw() {
+    const { deeds, person } = this;
+    if (!person || !this.session) return;
+    const uncertain = person.points[deeds.selected].state === "open" || person.isSuspect(deeds.selected) || this.ghosts;
+    this.view.draw({
+      selected: deeds.selected, limit: this.limit, held: deeds.held, hidden: this.hidden, boxing: deeds.mode === "box",
+      drawn: deeds.drawnBox, ghosts: uncertain && deeds.held === null ? candidates(this, deeds.selected) : [], rivals: this.rivals ?? [],
+    });
+    this.panel.draw(person, this.skeleton, deeds.selected, this.limit);
+    this.stage.classList.toggle("placing", deeds.placing && deeds.mode === null);
+    this.stage.dataset.mode = deeds.mode ?? "";
+    this.part.percent.textContent = `${Math.round(100 * this.view.camera.scale)} %`;
+    this.#guide();
+  }
+
+  /** From scratch, each click is asked for by name. */
+  #guide() {
+    const { deeds, person } = this;
+    if (deeds.mode !== null || this.stopping) return;
+    const name = spoken(person.names[deeds.selected]);
+    const scratch = person.points.every((_, k) => !person.prediction(k));
+    const words = deeds.placing && person.points[deeds.selected].state === "open" && scratch
+      ? `Click ${this.skeleton.sides[deeds.selected] === "center" ? "the" : "the person\u2019s"} ${name}. Shift and click: hidden. V: outside the photo. S: later.` : "";
+    this.banner(words, "guide");
+  }
+
+  /** Another keypoint is in hand. */
+  selected() {
+    if (!this.person) return;
+    this.ghosts = false;
+    this.stopping = false;
+    this.heat.draw(this.deeds.selected);
+    this.#drawHistory();
+  }
+
+  /** A keypoint in words. */
+  about(k) {
+    const { person } = this;
+    const guess = person.points[k].state === "open" ? person.prediction(k) : null;
+    const parts = [stateWords(person, k)];
+    if (guess && finite(guess.error)) parts.push(`error probability ${percent(guess.error)}`);
+    else if (guess && finite(guess.score)) parts.push(`score ${guess.score.toFixed(2)}, not calibrated`);
+    if (person.over(k, this.limit)) parts.push("over the limit");
+    const suspect = person.suspects.find((one) => one.keypoint === k);
+    if (suspect) parts.push(`suspect: ${suspect.reason}. X swaps, Enter keeps`);
+    return `${spoken(person.names[k])}: ${parts.join(", ")}`;
+  }
+
+  /** One line for everybody, also for who listens. */
+  say(words) {
+    this.part.live.textContent = words;
+  }
+
+  /** A line over the photo; `kind` "guide", "stop" or "". */
+  banner(words, kind = "") {
+    if (this.part.banner.textContent !== words) this.part.banner.textContent = words;
+    this.part.banner.className = `pe-banner ${kind}`;
+    this.part.banner.hidden = !words;
+  }
+
+  /** Something that has to be looked at before going on. */
+  stop(words) {
+    this.stopping = true;
+    this.banner(words, "stop");
+    this.say(words);
+  }
+
+  /** The line over the photo about the person. */
+  about_(person) {
+    const { doc } = person;
+    const chips = [el(`span.pe-chip.${doc.split}`, {}, doc.split)];
+    const chip = (kind, words, title = null) => chips.push(el(`span.pe-chip.${kind}`, { title }, words));
+    if (doc.blind) chip("blind", "held out: no predictions", "Its labels judge the models, so no model is shown");
+    if (doc.hidden) chip("warn", "hidden");
+    if (doc.iscrowd) chip("warn", "ignored region");
+    if (doc.stale) chip("warn", "prediction older than the box");
+    for (const kind of doc.standing ?? []) if (kind !== "seen") chip("mark", kind.replace("_", " "));
+    for (const mark of (doc.marks ?? []).filter((one) => one.kind === "comment").slice(-1)) chip("mark", `\u201c${mark.text}\u201d`, `${mark.who}, ${clock(mark.at)}`);
+    this.part.title.replaceChildren(el("b", {}, `Person ${person.id}`), el("span.pe-file", { title: doc.file_name ?? "" }, doc.file_name ?? ""), ...chips);
+    const why = this.queue.item(person.id)?.reason ?? doc.reason ?? "";
+    this.part.why.textContent = why;
+    this.part.why.title = why;
+    this.part.who.textContent = this.who;
+  }
+
+  drawQueue() {
+    drawRows(this.part, { queue: this.queue, current: this.person?.id ?? null, open: (id) => this.open(id, { from: this.person?.id ?? null }) });
+  }
+
+  drawSaved() {
+    const { outbox, part } = this;
+    const waiting = outbox.waiting().length;
+    const refused = outbox.refused().length;
+    const kind = refused ? "bad" : outbox.away ? "away" : waiting ? "busy" : outbox.savedAt ? "good" : "";
+    const words = [];
+    if (refused) words.push(`${count(refused, "edit")} to decide`);
+    if (waiting) words.push(outbox.away ? `${waiting} waiting: the server is away` : `saving ${waiting}`);
+    else if (outbox.away) words.push("the server is away");
+    else if (outbox.savedAt && !refused) words.push(`saved at ${clock(outbox.savedAt)}`);
+    if (outbox.onlyInMemory) words.push("the browser keeps nothing: do not close this page");
+    part.saved.textContent = words.join(", ") || "all is saved";
+    part.saved.className = `pe-saved ${kind}`;
+  }
+
+  drawConflicts() {
+    conflicts(this);
+  }
+
+  async #drawHistory() {
+    if (!this.part.historyBox.open || !this.person) return;
+    const { person, deeds: { selected } } = this;
+    try {
+      const { rows } = await this.server.get(`/api/people/${person.id}/history`);
+      if (person === this.person && selected === this.deeds.selected) this.part.history.replaceChildren(...historyItems(rows, selected));
+    } catch (error) {
+      this.part.history.replaceChildren(el("li.pe-quiet", {}, error.message));
+    }
+  }
+
+  nextHeat() {
+    const { heat, person } = this;
+    if (person.doc.blind) return this.say("Held-out people get no heatmaps");
+    if (!heat.loaded) return this.say("There are no heatmaps of this person");
+    const { choices } = heat;
+    return this.#setHeat(choices[(choices.indexOf(heat.show) + 1) % choices.length]);
+  }
+
+  #setHeat(show) {
+    this.heat.show = show;
+    this.part.heatShow.value = show;
+    if (this.person) this.heat.draw(this.deeds.selected);
+    this.say(show === "off" ? "Heatmap off" : `Heatmap of ${show === "both" ? "both students" : `student ${show}`}`);
+  }
+
+  #setAlpha() {
+    this.part.canvas.style.opacity = this.part.heatAlpha.value;
+  }
+
+  toggleOverlay() {
+    this.hidden = !this.hidden;
+    this.say(this.hidden ? "Drawing hidden" : "Drawing shown");
+  }
+
+  fit() {
+    const whole = this.view.fitted === "person";
+    this.view.fit(whole);
+    this.say(whole ? "Whole photo" : "The person");
+  }
+
+  zoom(factor) {
+    const [w, h] = this.view.room;
+    const at = this.deeds.selected !== null ? this.person.shown(this.deeds.selected) : null;
+    const [x, y] = at ? this.view.camera.toScreen(at.x, at.y) : [w / 2, h / 2];
+    const seen = x >= 0 && y >= 0 && x <= w && y <= h;
+    this.view.camera.zoomAt(...(seen ? [x, y] : [w / 2, h / 2]), factor);
+    this.view.fitted = null;
+  }
+
+  /** Escape: end a mode, then a gesture, then leave the photo, so that Tab moves on through the page. */
+  leave() {
+    const { deeds } = this;
+    deeds.cancel();
+    if (deeds.mode !== null) {
+      deeds.mode = null;
+      this.banner("");
+      return this.say("Ended");
+    }
+    if (document.activeElement === this.stage) {
+      this.part.tools.querySelector("button").focus();
+      return this.say("Left the photo. Tab moves through the page; click the photo or press Shift+Tab to come back");
+    }
+    return this.say("");
+  }
+
+  // Edits
+
+  /** Send an edit of this page: into the outbox, with what its author knew. */
+  send(edit, { bases = {}, effect = [] } = {}) {
+    const follows = this.outbox.waiting(edit.instance_id).map((entry) => entry.edit.edit_id);
+    return this.outbox.add({ who: this.who, ...edit }, { bases, follows, effect });
+  }
+
+  #listenToOutbox() {
+    const { outbox } = this;
+    outbox.addEventListener("change", () => this.drawSaved());
+    outbox.addEventListener("saved", ({ detail: { entry, result } }) => this.#saved(entry, result));
+    outbox.addEventListener("refused", ({ detail: { entry, result } }) => this.#refused(entry, result));
+  }
+
+  #saved({ edit, bases, effect }, result) {
+    const person = this.people.here(edit.instance_id)?.person;
+    if (Number.isInteger(result.revision)) {
+      this.people.saved(edit.instance_id, Object.keys(bases).map(Number), result.revision, { at: result.saved_at });
+    }
+    const mine = this.history.done.find((entry) => entry.edit_id === edit.edit_id);
+    if (edit.deed === "add" && Number.isInteger(result.instance_id)) {
+      if (edit.iscrowd) this.#refresh(this.person?.id);
+      else this.open(result.instance_id, { from: this.person?.id ?? null });
+      this.people.forget(edit.instance_id);
+    }
+    if (edit.deed === "merge" && mine) {
+      mine.back = result.moved?.length ? { deed: "undo", instance_id: edit.into, undoes: edit.edit_id } : { deed: "restore" };
+    }
+    if (["merge", "hand", "hide", "restore"].includes(edit.deed) || (edit.deed === "undo" && !effect.length)) {
+      for (const id of [edit.into, edit.to]) if (Number.isInteger(id) && id !== this.person?.id) this.people.forget(id);
+      if (this.person) this.#refresh(this.person.id);
+    }
+    if (person && person === this.person) {
+      this.#drawHistory();
+      this.redraw();
+    }
+  }
+
+  #refused({ edit }, result) {
+    this.history.forget(edit.edit_id);
+    if (this.quietly.delete(edit.edit_id) && result.error?.kind !== "conflict") {
+      this.outbox.drop(edit.edit_id);
+      return this.say(result.error.message);
+    }
+    return this.drawConflicts();
+  }
+
+  // Wiring
+
+  #key(command, event) {
+    this.watch.touch();
+    return this.deeds.run(command, event);
+  }
+
+  #listen(signal) {
+    const on = (target, name, listener) => target.addEventListener(name, listener, { signal });
+    on(this.root, "click", (event) => {
+      const button = event.target instanceof Element && event.target.closest("[data-command]");
+      if (!button) return;
+      this.watch.touch();
+      button.closest("details.pe-menu")?.removeAttribute("open");
+      if (event.detail > 0 && button.dataset.command !== "help") this.stage.focus({ preventScroll: true });
+      this.deeds.run(button.dataset.command, event);
+    });
+    for (const name of ["pointerdown", "wheel"]) this.root.addEventListener(name, () => this.watch.touch(), { signal, passive: true });
+    for (const name of ["order", "split", "run", "minutes"]) on(this.part[name], "change", () => this.#chosen(name));
+    on(this.part.renew, "click", () => this.renew());
+    on(this.part.heatShow, "change", () => this.#setHeat(this.part.heatShow.value));
+    on(this.part.heatAlpha, "input", () => this.#setAlpha());
+    on(this.part.historyBox, "toggle", () => this.#drawHistory());
+    on(this.part.who, "click", async () => {
+      const name = await line(this.root, "Who are you?", "Your name, as it goes into the journal", this.who, 100);
+      if (name) localStorage.setItem(WHO, name);
+      this.part.who.textContent = this.who;
+    });
+    on(window, "blur", () => this.deeds.end());
+    on(document, "visibilitychange", () => this.#pause());
+    on(window, "pagehide", () => this.#pause());
+    on(window, "online", () => this.outbox?.hurry());
+    on(window, "storage", () => this.outbox && this.drawSaved());
+    on(document, "click", (event) => {
+      for (const menu of this.root.querySelectorAll("details.pe-menu[open]")) if (!menu.contains(event.target)) menu.open = false;
+    });
+    const resized = new ResizeObserver(() => {
+      if (!this.person) return;
+      if (this.view.fitted) this.view.fit(this.view.fitted === "photo");
+      this.redraw();
+    });
+    resized.observe(this.stage);
+    signal.addEventListener("abort", () => resized.disconnect());
+  }
+
+  #pause() {
+    this.deeds.end();
+    this.#store();
+    if (document.visibilityState === "visible") this.outbox?.hurry();
+  }
+
+  #chosen(name) {
+    this.queue.options = { ...this.queue.options, [name]: this.part[name].value };
+    if (name === "run") this.people.clear(this.part.run.value);
+    if (name === "split" && this.part.split.value === "val") this.part.order.value = "random";
+    this.queue.options.order = this.part.order.value;
+    this.renew();
+  }
+
+  #fillChoosers() {
+    const { options } = this.queue;
+    for (const { run_id, words } of this.session.runs ?? []) this.part.run.append(el("option", { value: run_id }, words));
+    for (const name of ["order", "split", "run", "minutes"]) {
+      if ([...this.part[name].options].some((option) => option.value === options[name])) this.part[name].value = options[name];
+    }
+  }
+
+  // What a reload needs: the address says who and how, the session store has the queue in hand and the history.
+  #address() {
+    const at = new URL(location.href);
+    const values = { instance: this.person?.id, run: this.queue.options.run, order: this.queue.options.order, split: this.queue.options.split };
+    for (const [key, value] of Object.entries(values)) value ? at.searchParams.set(key, value) : at.searchParams.delete(key);
+    window.history.replaceState(null, "", at);
+  }
+
+  #store() {
+    if (!this.keep) return;
+    for (const [key, value] of [[this.keep.queue, this.queue], [this.keep.history, this.history]]) {
+      try {
+        sessionStorage.setItem(key, JSON.stringify(value));
+      } catch {
+        sessionStorage.removeItem(key); // too large: labels are safe in the outbox and on the server all the same
+      }
+    }
+  }
+
+  #kept(key) {
+    try {
+      return JSON.parse(sessionStorage.getItem(key));
+    } catch {
+      return null;
+    }
+  }
+}
+
+/** A look at the page for tests: copies and numbers, nothing that changes it. */
+function handle(page) {
+  const copy = (value) => (value === undefined || value === null ? null : structuredClone(value));
+  return Object.freeze({
+    ready: () => page.person !== null,
+    person: () => page.person && copy({ id: page.person.id, points: page.person.points, box: page.person.box, doc: page.person.doc }),
+    shown: (k) => copy(page.person?.shown(k)),
+    open: () => copy(page.person?.open()),
+    uncertain: () => copy(page.person?.uncertain()),
+    selected: () => page.deeds.selected,
+    mode: () => page.deeds.mode,
+    camera: () => ({ scale: page.view.camera.scale, tx: page.view.camera.tx, ty: page.view.camera.ty }),
+    point: (k) => copy(page.view.clientPoint(k)),
+    candidates: (k) => copy(candidates(page, k)),
+    heat: () => ({ show: page.heat.show, loaded: page.heat.loaded }),
+    queue: () => copy(page.queue?.items.map((item) => item.instance_id)),
+    progress: () => copy(page.queue?.progress),
+    here: (id) => page.people.here(id) !== null,
+    waiting: () => copy(page.outbox?.waiting().map((entry) => entry.edit)),
+    refused: () => copy(page.outbox?.refused().map((entry) => entry.edit)),
+    savedAt: () => page.outbox?.savedAt ?? null,
+    away: () => page.outbox?.away ?? null,
+    history: () => ({ done: page.history.done.length, undone: page.history.undone.length }),
+  });
+}
+
+/** Build the page in its host; an earlier one in the same window ends. */
+export async function mount(host) {
+  window.__editorPage?.gone.abort();
+  const page = new Page(host);
+  Object.defineProperty(window, "__editorPage", { value: page, configurable: true, enumerable: false });
+  window.__editor = handle(page);
+  try {
+    await page.start();
+  } catch (error) {
+    page.say(error.message);
+    page.nobody?.(error.message);
+  }
+  return page;
+}

@@ -1,0 +1,126 @@
+/* The list of keypoints beside the photo: what each is, how sure the students are, and its history on demand. */
+
+import { clock, el, percent, set, spoken, stateWords, sv } from "./dom.js";
+import { finite, round } from "./geometry.js";
+import { shape } from "./view.js";
+
+const DETAILS = {
+  visible: "2", hidden: "1", outside: "0", "cannot tell": "0", predicted: "", open: "", untaught: "",
+};
+
+/** The mark of a keypoint's state: filled, hollow, dashed, dotted, a cross, or a dash. */
+function glyph(side, state) {
+  const kind = { visible: "filled", hidden: "hollow", predicted: "predicted", open: "unset" }[state];
+  if (kind) return sv(`svg.pe-glyph.${side}.${kind}`, { viewBox: "-8 -8 16 16", "aria-hidden": "true" }, shape(side, 5.4));
+  const d = state === "untaught" ? "M-4 0H4" : "M-4-4 4 4M4-4-4 4";
+  return sv(`svg.pe-glyph.${side}.crossed`, { viewBox: "-8 -8 16 16", "aria-hidden": "true" }, sv("path", { d }));
+}
+
+export class Panel {
+  #rows = [];
+  #seen = [];
+
+  /** act: {select(k), run(command, event)}. */
+  constructor(act, signal) {
+    this.measure = el("span.pe-measure");
+    this.list = el("div.pe-list", { role: "listbox", tabindex: "0", "aria-label": "Keypoints" });
+    this.node = el("section.pe-keypoints", { "aria-label": "Keypoints" },
+      el("div.pe-panel-head", {}, el("h2", {}, "Keypoints"), this.measure), this.list);
+    const row = (event) => event.target instanceof Element && event.target.closest(".pe-row");
+    this.list.addEventListener("click", (event) => row(event) && act.select(Number(row(event).dataset.k), true), { signal });
+    this.list.addEventListener("contextmenu", (event) => {
+      if (!row(event)) return;
+      event.preventDefault();
+      act.select(Number(row(event).dataset.k));
+      act.run("cycle", event);
+    }, { signal });
+    this.list.addEventListener("keydown", (event) => {
+      const command = { ArrowDown: "nextKeypoint", ArrowUp: "lastKeypoint", Enter: "accept" }[event.key];
+      if (!command || event.ctrlKey || event.altKey || event.shiftKey) return;
+      event.preventDefault();
+      event.stopPropagation();
+      act.run(command, event);
+    }, { signal });
+  }
+
+  #build(person, sides) {
+    this.#rows = person.names.map((name, k) => {
+      const row = el("div.pe-row", { role: "option", id: `pe-row-${k}`, "data-k": k },
+        el("span.pe-number", {}, String(k + 1)), el("span.pe-mark"), el("span.pe-word", {}, spoken(name)),
+        el("span.pe-state"), el("span.pe-sure"));
+      row.classList.add(sides[k]);
+      return row;
+    });
+    this.#seen = this.#rows.map(() => "");
+    this.list.replaceChildren(...this.#rows);
+  }
+
+  /** Bring the rows along with the person. */
+  draw(person, skeleton, selected, limit) {
+    if (this.#rows.length !== person.points.length) this.#build(person, skeleton.sides);
+    this.measure.textContent = person.doc.blind ? "" : person.doc.calibrated ? "error probability" : "score, not calibrated";
+    this.#rows.forEach((row, k) => {
+      const state = stateWords(person, k);
+      const over = person.over(k, limit);
+      const suspect = person.suspects.find((one) => one.keypoint === k || one.partner === k);
+      const guess = person.prediction(k);
+      const number = !guess ? "" : finite(guess.error) ? percent(guess.error) : finite(guess.score) ? guess.score.toFixed(2) : "";
+      const key = [state, over, suspect?.kind ?? "", number, k === selected].join("|");
+      if (key === this.#seen[k]) return;
+      this.#seen[k] = key;
+      const [, mark, , words, sure] = row.children;
+      mark.replaceChildren(glyph(skeleton.sides[k], state));
+      words.textContent = suspect ? "suspect" : DETAILS[state] ? `${DETAILS[state]} ${state}` : state;
+      sure.textContent = over ? `${number} !` : number;
+      row.classList.toggle("over", over);
+      row.classList.toggle("suspect", Boolean(suspect));
+      row.classList.toggle("untaught", state === "untaught");
+      row.classList.toggle("undecided", state === "predicted" || state === "open");
+      row.classList.toggle("selected", k === selected);
+      set(row, { "aria-selected": String(k === selected), title: suspect?.reason ?? null });
+    });
+    const id = `pe-row-${selected}`;
+    if (this.list.getAttribute("aria-activedescendant") !== id) {
+      this.list.setAttribute("aria-activedescendant", id);
+      keepInView(this.list, this.#rows[selected]);
+    }
+  }
+}
+
+/** Scroll a list so that a row of it is seen; never the page. */
+export function keepInView(list, row) {
+  if (!row) return;
+  const [top, bottom] = [row.offsetTop - list.offsetTop, row.offsetTop - list.offsetTop + row.offsetHeight];
+  if (top < list.scrollTop) list.scrollTop = top;
+  else if (bottom > list.scrollTop + list.clientHeight) list.scrollTop = bottom - list.clientHeight;
+}
+
+const isAt = (row) => row?.state === "placed" && finite(row.x) && finite(row.y);
+const placeWords = (row) => `(${round(row.x, 1)}, ${round(row.y, 1)})`;
+
+/** What one row of the history did to a keypoint, given the row before it. */
+export function deedWords(row, before) {
+  const seen = row.v === 1 ? "hidden" : "visible";
+  if (row.origin === "undo") return `took back: ${isAt(row) ? `${seen} at ${placeWords(row)}` : row.state}`;
+  if (row.state === "absent") return `declared ${row.reason === "cannot tell" ? "impossible to tell" : "outside the photo"}`;
+  if (row.state === "open") return "opened again";
+  if (row.origin === "import") return `imported, ${seen} at ${placeWords(row)}`;
+  if (row.origin === "accept") return `accepted as predicted at ${placeWords(row)}`;
+  if (!isAt(before)) return `placed, ${seen}, at ${placeWords(row)}`;
+  const far = Math.hypot(row.x - before.x, row.y - before.y);
+  const parts = [];
+  if (far >= 0.05) parts.push(`moved ${round(far, 1)} px to ${placeWords(row)}`);
+  if (row.v !== before.v) parts.push(`now ${seen}`);
+  return parts.join(", ") || "saved again";
+}
+
+/** The history of one keypoint as list items, the newest first. */
+export function historyItems(rows, k) {
+  const own = rows.filter((row) => row.keypoint === k);
+  if (!own.length) return [el("li.pe-quiet", {}, "Nobody has decided this keypoint yet.")];
+  return own.map((row, i) => {
+    const more = [row.run_id && `run ${row.run_id}`, row.queued_for, finite(row.seconds) && `${round(row.seconds, 1)} s`];
+    return el("li", {}, el("b", {}, row.who ?? "nobody"), ` ${deedWords(row, own[i - 1])} `,
+      el("span.pe-quiet", {}, [clock(row.at), ...more.filter(Boolean)].join(" · ")));
+  }).reverse();
+}

@@ -1,0 +1,144 @@
+/* People as they come from the server, kept for a while, with the edits that still wait on top; and ahead of time
+   their photos and heatmaps, so that the next person is there at once. */
+
+import { decode } from "./heat.js";
+import { Person } from "./model.js";
+
+const KEPT = 40;
+const PHOTOS = 12;
+
+/** Only photos of this studio are shown. */
+const OWN_PHOTO = /^\/media\/\d+(\?[\w=&.-]*)?$/;
+
+export class People {
+  #kept = new Map();
+  #photos = new Map();
+  run = "";
+
+  constructor(server, outbox) {
+    Object.assign(this, { server, outbox });
+  }
+
+  /** Forget everybody, such as for another run. */
+  clear(run = this.run) {
+    this.run = run;
+    this.#kept.clear();
+  }
+
+  forget(id) {
+    this.#kept.delete(id);
+  }
+
+  /** A person who is here already: {person, photo, heat, at}, or null. */
+  here(id) {
+    const found = this.#kept.get(id);
+    return found?.ready ?? null;
+  }
+
+  /** A person with a decoded photo; asks the server when it is not here. Throws Away or Refused. */
+  get(id) {
+    let found = this.#kept.get(id);
+    if (!found) {
+      found = { ready: null, coming: this.#load(id) };
+      this.#kept.set(id, found);
+      found.coming.then((ready) => { found.ready = ready; }, () => {
+        if (this.#kept.get(id) === found) this.#kept.delete(id);
+      });
+    }
+    this.#kept.delete(id); // the newest last
+    this.#kept.set(id, found);
+    for (const old of [...this.#kept.keys()].slice(0, -KEPT)) this.#kept.delete(old);
+    return found.coming;
+  }
+
+  async #load(id) {
+    const doc = await this.server.get(`/api/people/${id}`, { run: this.run });
+    return this.#ready(doc);
+  }
+
+  async #ready(doc) {
+    const photo = await this.photo(doc.image.url);
+    const person = new Person(doc, this.#unsaved(doc.instance_id));
+    return { person, photo, heat: null, at: Date.now() };
+  }
+
+  #unsaved(id) {
+    return this.outbox.waiting(id).map((entry) => entry.effect);
+  }
+
+  /** A newer document of a person; one that is older than what is known here is left. Returns whether it was taken. */
+  take(doc) {
+    const ready = this.here(doc.instance_id);
+    if (!ready) return false;
+    const known = Math.max(0, ...ready.person.points.map((point) => point.revision ?? 0));
+    if ((doc.revision ?? 0) < known) return false;
+    ready.person.load(doc, this.#unsaved(doc.instance_id));
+    ready.at = Date.now();
+    return true;
+  }
+
+  /** Ask for a person again; resolves to whether something newer came. */
+  async refresh(id) {
+    const doc = await this.server.get(`/api/people/${id}`, { run: this.run });
+    return this.take(doc);
+  }
+
+  /** Put a document of another answer in as a person of its own. */
+  async put(doc) {
+    if (!this.take(doc)) {
+      const ready = await this.#ready(doc);
+      this.#kept.set(doc.instance_id, { ready, coming: Promise.resolve(ready) });
+    }
+    return this.here(doc.instance_id);
+  }
+
+  /** An edit was saved: the keypoints that it touched have this revision now. */
+  saved(id, keypoints, revision, stamp) {
+    const person = this.here(id)?.person;
+    for (const k of keypoints) if (person?.points[k]) Object.assign(person.points[k], { revision, ...stamp });
+  }
+
+  /** The heatmaps of a person, asked for once; null for people who are kept blind and where there are none. */
+  heat(id) {
+    const ready = this.here(id);
+    if (!ready || ready.person.doc.blind) return Promise.resolve(null);
+    ready.heat ??= this.server.get(`/api/people/${id}/heat`, { run: this.run })
+      .then((answer) => ({ ...decode(answer, ready.person.points.length), candidates: answer.candidates ?? null }))
+      .catch((error) => {
+        if (error.kind === undefined) ready.heat = null; // the server was away: ask again next time
+        return null;
+      });
+    return ready.heat;
+  }
+
+  /** Fetch who comes next, one after another, quietly. */
+  async ahead(ids) {
+    for (const id of ids) {
+      try {
+        await this.get(id);
+        await this.heat(id);
+      } catch {
+        return; // asked for again when it is wanted
+      }
+    }
+  }
+
+  /** A photo as a decoded image element; the same element for the same photo. */
+  async photo(url) {
+    if (!OWN_PHOTO.test(url)) throw new Error("The photo has an address that is not of this studio.");
+    if (!this.#photos.has(url)) {
+      const image = new Image();
+      image.decoding = "sync";
+      image.draggable = false;
+      image.src = url;
+      this.#photos.set(url, image.decode().then(() => image));
+      this.#photos.get(url).catch(() => this.#photos.delete(url));
+      for (const old of [...this.#photos.keys()].slice(0, -PHOTOS)) this.#photos.delete(old);
+    }
+    return this.#photos.get(url).catch(() => {
+      const broken = new Image(); // the skeleton can still be looked at
+      broken.alt = "The photo cannot be shown";
+      return broken;
+    });
+  }
+}

@@ -1,0 +1,117 @@
+/* The queue in hand: who comes next and why. It is asked for once and never reorders by itself. No DOM. */
+
+export const ORDERS = [
+  ["doubt", "Most doubtful"], ["suspects", "Suspect labels"], ["variety", "Most different"], ["random", "Random"],
+  ["marked", "Marked"],
+];
+export const SPLITS = [["", "Train and unlabeled"], ["train", "Train"], ["unlabeled", "Unlabeled"], ["val", "Val (blind)"]];
+export const BUDGETS = [["", "No time limit"], ["10", "10 minutes"], ["20", "20 minutes"], ["40", "40 minutes"], ["60", "60 minutes"]];
+
+/** People of this sitting after which its own pace says how long the rest takes. */
+const ENOUGH = 3;
+
+export class Queue {
+  constructor(saved = {}) {
+    this.options = { order: "", split: "", run: "", minutes: "", ...saved.options };
+    this.answer = saved.answer ?? null;
+    this.done = new Set(saved.done ?? []);
+    this.passed = new Set(saved.passed ?? []);
+    this.seconds = saved.seconds ?? [];
+  }
+
+  /** What a reload needs. */
+  toJSON() {
+    return {
+      options: this.options, answer: this.answer, done: [...this.done], passed: [...this.passed], seconds: this.seconds,
+    };
+  }
+
+  /** A new queue, as the server answered. */
+  load(answer) {
+    this.answer = answer;
+    this.done = new Set();
+    this.passed = new Set();
+  }
+
+  /** The items in hand: with a time budget, only those that fit. */
+  get items() {
+    const items = this.answer?.items ?? [];
+    const { fits } = this.answer ?? {};
+    return this.options.minutes && Number.isInteger(fits) ? items.slice(0, Math.max(1, fits)) : items;
+  }
+
+  item(id) {
+    return this.items.find((one) => one.instance_id === id) ?? null;
+  }
+
+  /** The person `by` places on in the list; null at its ends, the first when `id` is not in it. */
+  step(id, by) {
+    const at = this.items.findIndex((one) => one.instance_id === id);
+    if (at < 0) return by > 0 ? this.upcoming(id)[0] ?? null : null;
+    return this.items[at + by]?.instance_id ?? null;
+  }
+
+  /** Who is still to do after a person, in order; those before it come last. */
+  upcoming(id) {
+    const at = this.items.findIndex((one) => one.instance_id === id);
+    const inOrder = [...this.items.slice(at + 1), ...this.items.slice(0, Math.max(0, at))];
+    return inOrder.map((one) => one.instance_id).filter((one) => one !== id && !this.done.has(one) && !this.passed.has(one));
+  }
+
+  /** A person is finished after so many seconds; `passed` when it was skipped. */
+  finish(id, seconds, passed = false) {
+    if (!this.item(id)) return;
+    if (!this.done.has(id) && !passed && seconds > 0) this.seconds.push(seconds);
+    (passed ? this.passed : this.done).add(id);
+    if (!passed) this.passed.delete(id);
+  }
+
+  /** {done, total, minutes}: how far, and how long the rest takes (null when nobody knows). */
+  get progress() {
+    const total = this.items.length;
+    const left = this.items.filter((one) => !this.done.has(one.instance_id) && !this.passed.has(one.instance_id)).length;
+    const pace = this.pace;
+    return { done: total - left, total, minutes: pace === null ? null : (left * pace) / 60 };
+  }
+
+  /** Seconds a person: of this sitting when it knows, else of the project's journal. */
+  get pace() {
+    if (this.seconds.length < ENOUGH) return this.answer?.seconds_per_person ?? null;
+    const sorted = [...this.seconds].sort((a, b) => a - b);
+    return sorted[Math.floor(sorted.length / 2)];
+  }
+
+  /** "7 of 40, about 12 min left". */
+  words() {
+    const { done, total, minutes } = this.progress;
+    if (!total) return "Nobody is in this queue";
+    if (done === total) return `All ${total} done`;
+    const time = minutes === null ? "" : minutes < 1 ? ", under a minute left" : `, about ${Math.round(minutes)} min left`;
+    return `${done} of ${total}${time}`;
+  }
+}
+
+/** Time spent on a person, in which a pause counts for no more than `longest` seconds. */
+export class Stopwatch {
+  #last = null;
+  #seconds = 0;
+
+  constructor(now = () => performance.now(), longest = 20) {
+    Object.assign(this, { now, longest });
+  }
+
+  /** Something was done. */
+  touch() {
+    const at = this.now() / 1000;
+    if (this.#last !== null) this.#seconds += Math.min(this.longest, at - this.#last);
+    this.#last = at;
+  }
+
+  /** The seconds since the last take, with 2 decimals. */
+  take() {
+    this.touch();
+    const seconds = Math.round(this.#seconds * 100) / 100;
+    this.#seconds = 0;
+    return seconds;
+  }
+}

@@ -1,0 +1,232 @@
+/* Deeds on whole people: boxes, adding, hiding, merging, handing over, marks, and the way through the queue. */
+
+import { listed, spoken } from "./dom.js";
+import { boxBetween } from "./geometry.js";
+import { confirm, line, reason } from "./dialogs.js";
+
+const LEAST_BOX = 8; // CSS pixels; a smaller drawing was a click
+const REASON_LENGTH = 200;
+
+/** Begin or end a way of clicking; the banner says what to do. */
+function enter(deeds, mode, words) {
+  deeds.mode = deeds.mode === mode ? null : mode;
+  deeds.drawnBox = null;
+  deeds.page.banner(deeds.mode ? words : "");
+  deeds.say(deeds.mode ? words : "Ended");
+}
+
+const ended = (deeds) => {
+  deeds.mode = null;
+  deeds.drawnBox = null;
+  deeds.page.banner("");
+};
+
+/** Send an edit of the whole person, with the one that takes it back. */
+function send(deeds, edit, back, words, { before = [], after = [] } = {}) {
+  const { page, person } = deeds;
+  const { deed, ...more } = edit;
+  const keypoints = after.map((change) => change.keypoint);
+  const bases = person.bases(keypoints);
+  person.apply(after);
+  const entry = page.send({ instance_id: person.id, ...edit }, { bases, effect: after });
+  page.history.push({ edit_id: entry.edit.edit_id, instance: person.id, deed, more, before, after, words, back });
+  return entry;
+}
+
+const mark = (deeds, kind, more = {}) => deeds.page.send({ deed: "mark", instance_id: deeds.person.id, kind, ...more });
+
+/** Pass a person by, and go on. */
+function pass(deeds, words) {
+  const { page } = deeds;
+  page.queue.finish(deeds.person.id, 0, true);
+  deeds.say(words);
+  return onwards(deeds);
+}
+
+/** The next person that is left, or the news that nobody is. */
+function onwards(deeds) {
+  const { page, person } = deeds;
+  page.drawQueue();
+  const [next] = page.queue.upcoming(person.id);
+  const other = page.queue.items.length ? null : person.doc.neighbors?.after;
+  if (next ?? other) return void page.open(next ?? other, { from: person.id });
+  return page.finished();
+}
+
+const focus = (deeds) => deeds.page.stage.focus({ preventScroll: true });
+
+export const WHOLE = {
+  /** All is decided, or the rest is left open on purpose. */
+  finish(deeds) {
+    const { page, person } = deeds;
+    const suspects = person.suspects.length > 0;
+    if (person.open().length || suspects) mark(deeds, "seen"); // decided by looking, not by a label
+    page.queue.finish(person.id, page.secondsOf(person.id));
+    return onwards(deeds);
+  },
+
+  /** A suspect label is right after all. */
+  keepSuspect(deeds, k) {
+    mark(deeds, "seen", { keypoint: k });
+    WHOLE.settled(deeds, [k]);
+  },
+
+  /** These keypoints are suspect no longer. */
+  settled(deeds, keypoints) {
+    const { person } = deeds;
+    person.suspects = person.suspects.filter((one) => !keypoints.includes(one.keypoint) && !keypoints.includes(one.partner));
+  },
+
+  /** The box has moved: save it, and let the students look again. */
+  commitBox(deeds, box) {
+    const was = deeds.person.box;
+    if (box.every((value, i) => value === was[i])) return;
+    send(deeds, { deed: "box", box }, { deed: "box", box: [...was] }, "the box");
+    WHOLE.moved(deeds, box);
+    deeds.say("Box saved");
+  },
+
+  moved(deeds, box) {
+    deeds.person.box = [...box];
+    deeds.page.predict(deeds.person.id);
+  },
+
+  drawBox(deeds, from, to) {
+    deeds.drawnBox = boxBetween([from[0] + 0.5, from[1] + 0.5], [to[0] + 0.5, to[1] + 0.5], deeds.person.size);
+    deeds.redraw();
+  },
+
+  drawn(deeds, from, to) {
+    WHOLE.drawBox(deeds, from, to);
+    const { page, person, drawnBox: box, mode } = deeds;
+    const scale = page.view.camera.scale;
+    if (Math.min(box[2], box[3]) * scale < LEAST_BOX) {
+      deeds.drawnBox = null;
+      deeds.redraw();
+      return;
+    }
+    ended(deeds);
+    const region = mode === "region";
+    page.send({ deed: "add", image_id: person.doc.image_id, box, iscrowd: region });
+    deeds.say(region ? "Region to ignore: kept" : "New person: it opens as soon as the server has it");
+    deeds.redraw();
+  },
+
+  /** A click on somebody else: go there, or what the mode says. */
+  pickOther(deeds, id) {
+    const { page, person, mode } = deeds;
+    const other = person.doc.others.find((one) => one.instance_id === id);
+    if (!other) return;
+    if (mode === null) {
+      if (other.iscrowd) deeds.say(`Region ${id} is ignored`);
+      page.open(id, { from: person.id });
+      return;
+    }
+    const { handing } = deeds;
+    ended(deeds);
+    if (mode === "merge") WHOLE.merge(deeds, id);
+    else if (mode === "hand") WHOLE.hand(deeds, id, handing);
+    deeds.redraw();
+  },
+
+  async merge(deeds, into) {
+    const { page, person } = deeds;
+    const words = `Person ${person.id} is hidden; keypoints that person ${into} lacks go over to it.`;
+    if (!(await confirm(page.root, `Merge into person ${into}?`, words, "Merge"))) return focus(deeds);
+    send(deeds, { deed: "merge", into }, { deed: "undo" }, "the merge");
+    page.queue.finish(person.id, 0, true);
+    page.open(into, { from: person.id });
+    return focus(deeds);
+  },
+
+  hand(deeds, to, keypoints) {
+    const { person } = deeds;
+    const before = keypoints.map((k) => person.change(k));
+    const after = keypoints.map((k) => ({ keypoint: k, state: "open", x: null, y: null, v: 0, reason: null }));
+    send(deeds, { deed: "hand", to, keypoints }, { deed: "undo" }, "the handing over", { before, after });
+    deeds.page.people.forget(to);
+    deeds.say(`Handed ${listed(keypoints.map((k) => spoken(person.names[k])))} to person ${to}`);
+  },
+
+  /** Nothing of this sitting is left to undo: the server knows older edits. */
+  async undoOnServer(deeds) {
+    const { page, person } = deeds;
+    if (page.outbox.waiting(person.id).length) return deeds.say("Wait until everything is saved");
+    const { edit } = page.send({ deed: "undo", instance_id: person.id }, { bases: person.bases(person.points.map((_, k) => k)) });
+    page.quietly.add(edit.edit_id);
+    return deeds.say("Undoing an edit of an earlier sitting");
+  },
+
+  handing(deeds, keypoints) {
+    if (!people(deeds).length) return deeds.say("There is nobody else in this photo");
+    if (!keypoints.length) return deeds.say("Only a placed keypoint can be handed over");
+    deeds.handing = keypoints;
+    const what = keypoints.length === 1 ? spoken(deeds.person.names[keypoints[0]]) : `${keypoints.length} keypoints`;
+    return enter(deeds, "hand", `Click the person who gets the ${what}. Escape ends.`);
+  },
+};
+
+/** The commands of the table of keys and of the menu. */
+export const PEOPLE = {
+  editBox: (deeds) => enter(deeds, "box", "Drag the box or its handles. B or Escape ends."),
+  addPerson: (deeds) => enter(deeds, "add", "Draw a box around the new person. Escape ends."),
+  addRegion: (deeds) => enter(deeds, "region", "Draw a box around a crowd that nobody shall label. Escape ends."),
+  mergeInto(deeds) {
+    if (!people(deeds).length) return deeds.say("There is nobody else in this photo");
+    return enter(deeds, "merge", "Click the person that this one is a duplicate of. Escape ends.");
+  },
+  handOver(deeds) {
+    const { person, selected } = deeds;
+    return WHOLE.handing(deeds, person.points[selected].state === "placed" ? [selected] : []);
+  },
+  handAll(deeds) {
+    return WHOLE.handing(deeds, deeds.person.points.flatMap((point, k) => (point.state === "placed" ? [k] : [])));
+  },
+  async hide(deeds) {
+    const { page, person } = deeds;
+    const hidden = !person.doc.hidden;
+    send(deeds, { deed: hidden ? "hide" : "restore" }, { deed: hidden ? "restore" : "hide" }, hidden ? "hiding" : "bringing back");
+    person.doc.hidden = hidden;
+    page.about_(person);
+    deeds.say(hidden ? `Person ${person.id} is hidden: Shift+Delete or Ctrl+Z brings it back` : `Person ${person.id} is back`);
+  },
+  predictAgain: (deeds) => deeds.page.predict(deeds.person.id, true),
+
+  nextPerson: (deeds) => deeds.page.step(1),
+  lastPerson: (deeds) => deeds.page.step(-1),
+  back: (deeds) => deeds.page.goBack(),
+  skip(deeds) {
+    mark(deeds, "skip");
+    return pass(deeds, `Skipped person ${deeds.person.id}`);
+  },
+  async cannotTellPerson(deeds) {
+    const { person, page } = deeds;
+    const why = await reason(page.root);
+    focus(deeds);
+    if (!why || person !== deeds.person) return undefined;
+    mark(deeds, "cannot_tell", { text: why.slice(0, REASON_LENGTH) });
+    return pass(deeds, `Person ${person.id}: cannot tell, ${why}`);
+  },
+  flag(deeds) {
+    const { person } = deeds;
+    const standing = new Set(person.doc.standing ?? []);
+    const on = !standing.has("flag");
+    mark(deeds, on ? "flag" : "unflag");
+    on ? standing.add("flag") : standing.delete("flag");
+    person.doc.standing = [...standing];
+    deeds.page.about_(person);
+    return deeds.say(on ? "Flagged" : "No flag any more");
+  },
+  async comment(deeds) {
+    const { person, page } = deeds;
+    const text = await line(page.root, `Comment on person ${person.id}`, "What should others know?");
+    focus(deeds);
+    if (!text || person !== deeds.person) return undefined;
+    mark(deeds, "comment", { text });
+    person.doc.marks = [...(person.doc.marks ?? []), { kind: "comment", text, who: page.who, at: new Date().toISOString() }];
+    page.about_(person);
+    return deeds.say("Comment kept");
+  },
+};
+
+const people = (deeds) => (deeds.person.doc.others ?? []).filter((one) => !one.iscrowd);

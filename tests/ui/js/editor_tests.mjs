@@ -1,0 +1,689 @@
+// Tests of the editor's modules that need no page. Run by tests/ui/test_editor_js.py, in node or in a browser.
+
+import { Away, Refused, Server } from "./editor/api.js";
+import { COMMANDS } from "./editor/deeds.js";
+import { Camera, around, boxBetween, dragged, grown, inside, isInside } from "./editor/geometry.js";
+import { decode, placement, plane, table } from "./editor/heat.js";
+import { GESTURES, TABLE, bound, chord } from "./editor/keys.js";
+import { History, Person, limbFrom } from "./editor/model.js";
+import { Outbox, onTheWire } from "./editor/outbox.js";
+import { deedWords } from "./editor/panel.js";
+import { Queue, Stopwatch } from "./editor/queue.js";
+import { clock, listed, percent } from "./editor/dom.js";
+
+const NAMES = [
+  "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow", "right_elbow",
+  "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle",
+];
+const SKELETON = {
+  keypoints: NAMES,
+  limbs: [
+    [15, 13], [13, 11], [16, 14], [14, 12], [11, 12], [5, 11], [6, 12], [5, 6], [5, 7], [6, 8], [7, 9], [8, 10], [1, 2],
+    [0, 1], [0, 2], [1, 3], [2, 4], [3, 5], [4, 6],
+  ],
+  flip: [0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15],
+  sides: NAMES.map((name) => (name.startsWith("left") ? "left" : name.startsWith("right") ? "right" : "center")),
+};
+const [NOSE, L_SHOULDER, L_ELBOW, R_ELBOW, L_WRIST, R_WRIST] = [0, 5, 7, 8, 9, 10];
+
+function assert(fine, words = "is not true") {
+  if (!fine) throw new Error(words);
+}
+
+function equal(got, wanted, words = "") {
+  const [a, b] = [JSON.stringify(got), JSON.stringify(wanted)];
+  if (a !== b) throw new Error(`${words} got ${a}, wanted ${b}`);
+}
+
+function near(got, wanted, by = 1e-9) {
+  if (!(Math.abs(got - wanted) <= by)) throw new Error(`got ${got}, wanted ${wanted}`);
+}
+
+/** Numbers in [0, 1) that are the same at each run. */
+function seeded(seed) {
+  let state = seed;
+  return () => {
+    state = (state * 1664525 + 1013904223) % 4294967296;
+    return state / 4294967296;
+  };
+}
+
+function makeDocument({ labels = {}, predictions = true, errors = {}, taught = {}, blind = false, previous = null } = {}) {
+  return {
+    instance_id: 7, image_id: 3, blind, revision: 40, run_id: "run", calibrated: true, prediction_id: 5,
+    image: { url: "/media/3", width: 640, height: 300 }, box: { xywh: [100, 50, 200, 220] }, previous,
+    suspects: [], others: [], marks: [],
+    keypoints: NAMES.map((name, k) => ({
+      name, state: "open", x: null, y: null, v: 0, absent_reason: null, revision: null, taught: taught[k] ?? true,
+      prediction: predictions ? { x: 110 + 10 * k, y: 60 + 5 * k, score: 0.5, error: errors[k] ?? 0.1 } : null, ...labels[k],
+    })),
+  };
+}
+
+const placedAt = (x, y, v = 2, revision = 30) => ({ state: "placed", x, y, v, revision });
+
+// A storage as the browser's, which several outboxes may share.
+function makeStorage(full = false) {
+  const kept = new Map();
+  return {
+    get length() { return kept.size; },
+    key: (i) => [...kept.keys()][i] ?? null,
+    getItem: (key) => kept.get(key) ?? null,
+    setItem: (key, value) => {
+      if (full) throw new Error("QuotaExceededError");
+      kept.set(key, String(value));
+    },
+    removeItem: (key) => kept.delete(key),
+  };
+}
+
+/** Locks as the browser's, one holder at a time. */
+function makeLocks() {
+  let last = Promise.resolve();
+  return {
+    request(name, run) {
+      const mine = last.then(run);
+      last = mine.catch(() => {});
+      return mine;
+    },
+  };
+}
+
+/** A server that keeps edits by edit_id, as the real one does; it can be away, lose answers, or refuse. */
+function makeServer() {
+  const server = {
+    saved: [], requests: 0, up: true, loseAnswers: 0, refuse: {}, revision: 100,
+    async post(edits) {
+      server.requests += 1;
+      await Promise.resolve();
+      if (!server.up) throw new Away("down");
+      const results = edits.map((edit) => {
+        const why = server.refuse[edit.edit_id];
+        if (why) return { edit_id: edit.edit_id, ok: false, error: why, document: { instance_id: edit.instance_id } };
+        const before = server.saved.find((one) => one.edit_id === edit.edit_id);
+        if (!before) {
+          server.revision += 1;
+          server.saved.push({ ...edit, revision: server.revision });
+        }
+        const { revision } = before ?? server.saved.at(-1);
+        return { edit_id: edit.edit_id, ok: true, revision, saved_at: "2026-01-31T12:00:00.000000Z", repeated: Boolean(before) };
+      });
+      if (server.loseAnswers > 0) {
+        server.loseAnswers -= 1;
+        throw new Away("lost");
+      }
+      return { results };
+    },
+  };
+  return server;
+}
+
+function makeOutbox(server, { storage = makeStorage(), locks = makeLocks(), project = "p" } = {}) {
+  const later = [];
+  const outbox = new Outbox({
+    project, storage, locks, post: (edits) => server.post(edits),
+    later: (run, ms) => { later.push(ms); outbox.retry = run; return null; },
+  });
+  outbox.waits = later;
+  return outbox;
+}
+
+async function quiet(outbox) {
+  for (let i = 0; i < 50; i += 1) await Promise.resolve();
+  await outbox.flush();
+  for (let i = 0; i < 50; i += 1) await Promise.resolve();
+}
+
+const label = (instance, k, x) => ({
+  deed: "label", instance_id: instance, who: "ana", labels: [{ keypoint: k, state: "placed", x, y: 1, v: 2, reason: null }],
+});
+
+export const tests = {
+  // Geometry
+
+  pixel_centers_are_whole_numbers() {
+    const camera = new Camera();
+    equal(camera.toScreen(0, 0), [0.5, 0.5]);
+    equal(camera.toImage(0.5, 0.5), [0, 0]);
+    camera.scale = 4;
+    equal(camera.toScreen(2, 3), [10, 14]);
+  },
+
+  screen_and_image_are_inverse_at_every_zoom() {
+    const random = seeded(1);
+    for (let i = 0; i < 200; i += 1) {
+      const camera = new Camera();
+      camera.fit([random() * 100, random() * 100, 1 + random() * 900, 1 + random() * 900], 800, 600, 16);
+      camera.zoomAt(random() * 800, random() * 600, Math.exp(4 * random() - 2));
+      camera.panBy(random() * 90, random() * 90);
+      const [x, y] = [random() * 640, random() * 480];
+      const back = camera.toImage(...camera.toScreen(x, y));
+      near(back[0], x, 1e-6);
+      near(back[1], y, 1e-6);
+    }
+  },
+
+  zoom_keeps_what_is_under_the_pointer() {
+    const camera = new Camera();
+    camera.fit([0, 0, 640, 300], 800, 600);
+    const before = camera.toImage(310, 222);
+    for (const factor of [1.3, 5, 0.2, 3000, 1e-6]) {
+      camera.zoomAt(310, 222, factor);
+      const after = camera.toImage(310, 222);
+      near(after[0], before[0], 1e-6);
+      near(after[1], before[1], 1e-6);
+    }
+  },
+
+  fit_shows_all_of_a_box_in_the_middle() {
+    const camera = new Camera();
+    camera.fit([10, 20, 200, 100], 800, 600, 20);
+    near(camera.scale, 760 / 200);
+    const [left, top] = camera.toScreen(10 - 0.5, 20 - 0.5);
+    const [right, bottom] = camera.toScreen(209.5, 119.5);
+    near(left + right, 800, 1e-6);
+    near(top + bottom, 600, 1e-6);
+    near(left, 20, 1e-6);
+  },
+
+  a_photo_cannot_be_lost_from_view() {
+    const camera = new Camera();
+    camera.panBy(1e6, -1e6);
+    camera.hold(640, 300, 800, 600, 48);
+    assert(camera.tx <= 800 - 48 && camera.ty >= 48 - 300);
+  },
+
+  points_stay_on_the_photo_and_boxes_too() {
+    equal(inside([-9, 900], [640, 300]), [-0.5, 299.5]);
+    assert(isInside([-0.5, 299.5], [640, 300]) && !isInside([640, 5], [640, 300]));
+    equal(boxBetween([300, 200], [100, 900], [640, 300]), [100, 200, 200, 100]);
+    equal(boxBetween([5, 5], [5, 5], [640, 300]), [5, 5, 2, 2]);
+    equal(dragged([10, 10, 100, 50], "se", 7, -5, [640, 300]), [10, 10, 107, 45]);
+    equal(dragged([10, 10, 100, 50], "nw", 200, 0, [640, 300]), [110, 10, 100, 50]);
+    equal(dragged([10, 10, 100, 50], "move", -3, 4, [640, 300]), [7, 14, 100, 50]);
+    equal(grown([10, 10, 100, 50], 0.1, [640, 300]), [0, 0, 120, 70]);
+    equal(around([[0, 0], [9, 4]]), [0.5, 0.5, 9, 4]);
+    equal(around([]), null);
+  },
+
+  // Model
+
+  what_is_shown_is_the_label_or_an_open_keypoints_prediction() {
+    const person = new Person(makeDocument({ labels: { 9: placedAt(1, 2, 1), 10: { state: "absent", absent_reason: "outside" } } }));
+    equal(person.shown(L_WRIST), { x: 1, y: 2, v: 1, by: "label" });
+    equal(person.shown(R_WRIST), null);
+    equal(person.shown(NOSE), { x: 110, y: 60, v: 2, by: "prediction" });
+    equal(person.open().length, 15);
+  },
+
+  blind_people_and_untaught_keypoints_have_no_prediction() {
+    const blind = new Person(makeDocument({ blind: true }));
+    assert(blind.points.every((_, k) => blind.shown(k) === null));
+    equal(blind.missing().length, 17);
+    const some = new Person(makeDocument({ taught: { 0: false, 1: false } }));
+    equal(some.shown(NOSE), null);
+    assert(!some.open().includes(0) && !some.uncertain().includes(1));
+    const none = new Person(makeDocument({ predictions: false, taught: Object.fromEntries(NAMES.map((_, k) => [k, false])) }));
+    equal(none.missing().length, 17, "a project without any label asks for all");
+  },
+
+  visibility_goes_round_and_keeps_the_place() {
+    const person = new Person(makeDocument({ labels: { 9: placedAt(12, 34) } }));
+    const seen = [];
+    for (let i = 0; i < 4; i += 1) {
+      person.apply(person.cycle(L_WRIST));
+      const { state, v, x } = person.points[L_WRIST];
+      seen.push([state, v, x]);
+    }
+    equal(seen, [["placed", 1, 12], ["absent", 0, null], ["placed", 2, 12], ["placed", 1, 12]]);
+  },
+
+  a_predicted_keypoint_becomes_hidden_where_it_is_predicted() {
+    const person = new Person(makeDocument());
+    person.apply(person.cycle(L_WRIST));
+    equal(person.change(L_WRIST), { keypoint: 9, state: "placed", x: 200, y: 105, v: 1, reason: null });
+  },
+
+  a_keypoint_that_lies_nowhere_is_outside_or_open() {
+    const person = new Person(makeDocument({ predictions: false }));
+    person.apply(person.cycle(NOSE));
+    equal(person.points[NOSE].reason, "outside");
+    person.apply(person.cycle(NOSE));
+    equal(person.points[NOSE].state, "open");
+    person.apply(person.cannotTell(NOSE));
+    equal(person.points[NOSE].reason, "cannot tell");
+    person.apply(person.cannotTell(NOSE));
+    equal(person.points[NOSE].state, "open");
+  },
+
+  accept_all_leaves_what_is_over_the_limit_or_outside() {
+    const doc = makeDocument({ errors: { 9: 0.5, 10: 0.2001, 11: 0.2 } });
+    doc.keypoints[3].prediction.x = -40;
+    const person = new Person(doc);
+    const { accept, left } = person.acceptable(0.2);
+    equal(left, [3, 9, 10]);
+    equal(accept.length, 14);
+    const changes = person.accepted(accept);
+    equal(changes[0], { keypoint: 0, state: "placed", x: 110, y: 60, v: 2, reason: null });
+    equal(person.accepted([3]), []);
+  },
+
+  tab_goes_from_suspects_to_the_most_doubtful_to_the_missing() {
+    const doc = makeDocument({ labels: { 0: placedAt(5, 5) }, errors: { 4: 0.9, 12: 0.7 } });
+    doc.keypoints[16].prediction = null;
+    doc.suspects = [{ keypoint: 0, kind: "away", partner: null, x: 9, y: 9, reason: "far" }];
+    const order = new Person(doc).uncertain();
+    equal(order.slice(0, 3), [0, 4, 12]);
+    equal(order.at(-1), 16);
+  },
+
+  swapping_exchanges_places_and_visibility() {
+    const person = new Person(makeDocument({ labels: { 9: placedAt(1, 2, 1), 10: { state: "absent", absent_reason: "outside" } } }));
+    const changes = person.swapped([L_WRIST], SKELETON.flip);
+    const before = person.apply(changes);
+    equal([person.points[9].state, person.points[9].reason], ["absent", "outside"]);
+    equal(person.shown(R_WRIST), { x: 1, y: 2, v: 1, by: "label" });
+    person.apply(before);
+    equal(person.shown(L_WRIST), { x: 1, y: 2, v: 1, by: "label" });
+    equal(person.swapped([NOSE], SKELETON.flip), []);
+    equal(new Person(makeDocument({ predictions: false })).swapped([L_WRIST], SKELETON.flip), []);
+  },
+
+  swapping_twice_is_as_before() {
+    const person = new Person(makeDocument({ labels: { 5: placedAt(3, 4), 6: placedAt(7, 8, 1) } }));
+    const was = person.points.map((_, k) => person.shown(k)).map((one) => [one.x, one.y, one.v]);
+    const all = NAMES.map((_, k) => k);
+    for (let i = 0; i < 2; i += 1) person.apply(person.swapped(all, SKELETON.flip));
+    equal(person.points.map((_, k) => person.shown(k)).map((one) => [one.x, one.y, one.v]), was);
+  },
+
+  a_limb_is_the_keypoint_and_what_hangs_on_it() {
+    equal(limbFrom(L_ELBOW, SKELETON), [7, 9]);
+    equal(limbFrom(L_SHOULDER, SKELETON), [5, 7, 9]);
+    equal(limbFrom(R_WRIST, SKELETON), [10]);
+    equal(limbFrom(11, SKELETON), [11, 13, 15]);
+    equal(limbFrom(NOSE, SKELETON), [0]);
+    equal(limbFrom(1, SKELETON), [1]);
+  },
+
+  copying_fills_open_keypoints_only() {
+    const points = NAMES.map((_, k) => [k, 2 * k, k % 3]);
+    const person = new Person(makeDocument({ labels: { 1: placedAt(99, 99) } }));
+    const changes = person.copied(points);
+    assert(!changes.some((one) => one.keypoint === 1 || one.keypoint % 3 === 0));
+    equal(changes.find((one) => one.keypoint === 4), { keypoint: 4, state: "placed", x: 4, y: 8, v: 1, reason: null });
+  },
+
+  moving_and_scaling_a_person_moves_all_that_is_shown() {
+    const person = new Person(makeDocument({ labels: { 10: { state: "absent", absent_reason: "outside" } } }));
+    equal(person.moved(3, -2).length, 16);
+    equal(person.moved(3, -2)[0], { keypoint: 0, state: "placed", x: 113, y: 58, v: 2, reason: null });
+    equal(person.scaled(2, 110, 60)[1], { keypoint: 1, state: "placed", x: 130, y: 70, v: 2, reason: null });
+    equal(person.moved(-1000, 0)[0].x, -0.5, "points stay on the photo");
+  },
+
+  any_run_of_edits_is_undone_and_redone_exactly() {
+    const random = seeded(3);
+    const person = new Person(makeDocument({ labels: { 2: placedAt(50, 60, 1), 3: { state: "absent", absent_reason: "outside" } } }));
+    const image = () => JSON.stringify(person.points.map((_, k) => person.change(k)));
+    const history = new History();
+    const start = image();
+    const pick = () => Math.floor(random() * 17);
+    const moves = [
+      () => person.cycle(pick()), () => person.cannotTell(pick()), () => person.reopen(pick()),
+      () => person.place(pick(), random() * 640, random() * 300), () => person.nudge(pick(), 0.1, -1),
+      () => person.swapped([pick()], SKELETON.flip), () => person.moved(random() * 9, 1), () => person.accepted([pick()]),
+      () => person.scaled(0.9, 200, 100), () => person.swapped(NAMES.map((_, k) => k), SKELETON.flip),
+    ];
+    for (let i = 0; i < 600; i += 1) {
+      const after = moves[Math.floor(random() * moves.length)]();
+      const before = person.apply(after);
+      history.push({ edit_id: `e${i}`, instance: 7, before, after, back: { deed: "undo", undoes: `e${i}` } });
+    }
+    const end = image();
+    assert(end !== start);
+    for (let entry = history.undo(); entry; entry = history.undo()) person.apply(entry.before);
+    equal(image(), start);
+    for (let i = 0; ; i += 1) {
+      const entry = history.redo(`r${i}`, { deed: "undo", undoes: `r${i}` });
+      if (!entry) break;
+      person.apply(entry.after);
+    }
+    equal(image(), end);
+    equal(history.done.at(-1).back.undoes, "r599");
+    equal(history.done.length, 600);
+  },
+
+  a_new_edit_ends_redo_and_a_refused_one_is_forgotten() {
+    const history = new History();
+    const entry = (id) => ({ edit_id: id, instance: 1, before: [], after: [], back: { deed: "undo", undoes: id } });
+    history.push(entry("a"));
+    history.push(entry("b"));
+    history.undo();
+    history.push(entry("c"));
+    equal(history.redo("x", {}), null);
+    history.forget("a");
+    equal(history.done.map((one) => one.edit_id), ["c"]);
+    equal(new History(JSON.parse(JSON.stringify(history))).done.length, 1);
+  },
+
+  edits_that_wait_lie_on_top_of_a_newer_document() {
+    const person = new Person(makeDocument(), [[{ keypoint: 0, state: "placed", x: 1, y: 2, v: 2, reason: null }]]);
+    equal(person.shown(0), { x: 1, y: 2, v: 2, by: "label" });
+    person.load(makeDocument({ labels: { 0: placedAt(8, 8, 2, 55) } }), []);
+    equal(person.shown(0).x, 8);
+    equal(person.bases([0, 1]), { 0: 55, 1: 0 });
+  },
+
+  numbers_that_are_none_are_not_drawn() {
+    const doc = makeDocument({ labels: { 0: { state: "placed", x: "1", y: null, v: 2 }, 1: { state: "<b>", x: 1, y: 1 } } });
+    doc.keypoints[2].prediction = { x: NaN, y: 3, score: 1 };
+    const person = new Person(doc);
+    equal(person.points[0].state, "open");
+    equal(person.points[1].state, "open");
+    equal(person.shown(2), null);
+  },
+
+  // Keys
+
+  every_key_is_bound_once_and_every_command_exists() {
+    const keys = TABLE.flatMap(({ rows }) => rows.flatMap(([all]) => all));
+    equal(keys.length, new Set(keys).size);
+    for (const { rows } of TABLE) {
+      for (const [, command, words] of rows) assert(COMMANDS.has(command) && words.length > 3, `no command ${command}`);
+    }
+    assert(!keys.some((key) => ["Ctrl+W", "Ctrl+T", "Ctrl+Tab", "Ctrl+N"].includes(key)), "the browser keeps these");
+    assert(GESTURES.length > 3);
+  },
+
+  a_key_event_is_written_as_in_the_table() {
+    const key = (name, more = {}) => ({ key: name, ctrlKey: false, altKey: false, shiftKey: false, metaKey: false, ...more });
+    equal(chord(key("z", { ctrlKey: true })), "Ctrl+Z");
+    equal(chord(key("Z", { metaKey: true, shiftKey: true })), "Ctrl+Shift+Z");
+    equal(chord(key("?", { shiftKey: true })), "?");
+    equal(chord(key("ArrowLeft", { shiftKey: true })), "Shift+ArrowLeft");
+    equal(chord(key("\u00e5", { altKey: true, code: "KeyA" })), "Alt+A");
+    equal(bound(key("v")).command, "cycle");
+    equal(bound(key("V", { shiftKey: true })).command, "cannotTell");
+    equal(bound(key("q")), null);
+    equal(bound(key("s", { ctrlKey: true })), null);
+  },
+
+  // Outbox
+
+  async edits_arrive_in_order_and_leave_the_outbox_with_their_result() {
+    const server = makeServer();
+    const outbox = makeOutbox(server);
+    for (let i = 0; i < 30; i += 1) outbox.add(label(i % 4, 0, i), { bases: { 0: 0 } });
+    await quiet(outbox);
+    equal(server.saved.map((edit) => edit.labels[0].x), [...Array(30).keys()]);
+    equal(outbox.waiting(), []);
+    equal(outbox.savedAt, "2026-01-31T12:00:00.000000Z");
+  },
+
+  async an_edit_knows_the_revision_of_the_one_that_it_follows() {
+    const server = makeServer();
+    server.up = false;
+    const outbox = makeOutbox(server);
+    const first = outbox.add(label(1, 0, 1), { bases: { 0: 7 } });
+    outbox.add(label(1, 0, 2), { bases: { 0: 7 }, follows: [first.edit.edit_id] });
+    outbox.add(label(1, 5, 3), { bases: { 5: 3 }, follows: [first.edit.edit_id] });
+    outbox.add(label(1, 0, 4), { bases: { 0: 7 } }); // made without a look at the others, as in another tab
+    await quiet(outbox);
+    server.up = true;
+    await quiet(outbox);
+    equal(server.saved.map((edit) => edit.labels[0].base_revision), [7, 101, 3, 7]);
+    equal(server.saved[1].after, [first.edit.edit_id]);
+    assert(server.requests >= 4, "two edits of one person never travel together");
+  },
+
+  async nothing_is_lost_while_the_server_is_away() {
+    const server = makeServer();
+    server.up = false;
+    const storage = makeStorage();
+    const outbox = makeOutbox(server, { storage });
+    for (let i = 0; i < 5; i += 1) outbox.add(label(1, i, i), { bases: { [i]: 0 } });
+    await quiet(outbox);
+    assert(outbox.away && outbox.waiting().length === 5 && server.saved.length === 0);
+    outbox.retry();
+    await quiet(outbox);
+    assert(outbox.waits.length >= 2 && outbox.waits.at(-1) <= 8000 && outbox.waits.at(-1) > outbox.waits[0], "waits longer each time");
+    const again = makeOutbox(server, { storage }); // the page was loaded again
+    server.up = true;
+    await again.hurry();
+    await quiet(again);
+    equal(server.saved.map((edit) => edit.labels[0].x), [0, 1, 2, 3, 4]);
+    assert(!again.away && again.waiting().length === 0);
+  },
+
+  async a_lost_answer_does_not_save_twice() {
+    const server = makeServer();
+    server.loseAnswers = 2;
+    const outbox = makeOutbox(server);
+    outbox.add(label(1, 0, 1), { bases: { 0: 0 } });
+    await quiet(outbox);
+    outbox.add(label(1, 1, 2), { bases: { 1: 0 } });
+    await quiet(outbox);
+    await quiet(outbox);
+    equal(server.saved.map((edit) => edit.labels[0].x), [1, 2]);
+    equal(outbox.waiting(), []);
+  },
+
+  async two_tabs_send_each_edit_once() {
+    const server = makeServer();
+    const shared = { storage: makeStorage(), locks: makeLocks() };
+    const [one, two] = [makeOutbox(server, shared), makeOutbox(server, shared)];
+    for (let i = 0; i < 10; i += 1) (i % 2 ? one : two).add(label(i, 0, i), { bases: { 0: 0 } });
+    await Promise.all([quiet(one), quiet(two)]);
+    equal(server.saved.map((edit) => edit.labels[0].x).sort((a, b) => a - b), [...Array(10).keys()]);
+    equal(server.saved.length, new Set(server.saved.map((edit) => edit.edit_id)).size);
+    equal([one.waiting().length, two.waiting().length], [0, 0]);
+  },
+
+  async another_projects_edits_stay_where_they_are() {
+    const [server, storage] = [makeServer(), makeStorage()];
+    const down = makeServer();
+    down.up = false;
+    makeOutbox(down, { storage, project: "p1" }).add(label(1, 0, 1));
+    const other = makeOutbox(server, { storage, project: "p2" });
+    await quiet(other);
+    equal(server.saved.length, 0);
+    equal(makeOutbox(down, { storage, project: "p1" }).waiting().length, 1);
+  },
+
+  async a_conflict_is_kept_for_the_person_to_decide() {
+    const server = makeServer();
+    const outbox = makeOutbox(server);
+    const told = [];
+    outbox.addEventListener("refused", ({ detail }) => told.push(detail.result.error.kind));
+    server.up = false;
+    const first = outbox.add(label(1, 0, 1), { bases: { 0: 0 }, effect: [{ keypoint: 0 }] });
+    outbox.add(label(2, 0, 2), { bases: { 0: 0 } });
+    await quiet(outbox);
+    server.refuse[first.edit.edit_id] = { kind: "conflict", message: "changed by ben" };
+    server.up = true;
+    await quiet(outbox);
+    equal(told, ["conflict"]);
+    equal(server.saved.map((edit) => edit.instance_id), [2]);
+    equal(outbox.refused().map((entry) => [entry.edit.edit_id, entry.error.kind, entry.document.instance_id]), [[first.edit.edit_id, "conflict", 1]]);
+    equal(outbox.waiting(), []);
+    outbox.drop(first.edit.edit_id);
+    equal(outbox.refused(), []);
+  },
+
+  async a_busy_server_gets_the_edit_again() {
+    const server = makeServer();
+    const outbox = makeOutbox(server);
+    server.up = false;
+    const first = outbox.add(label(1, 0, 1));
+    await quiet(outbox);
+    server.up = true;
+    server.refuse[first.edit.edit_id] = { kind: "busy", message: "later" };
+    await quiet(outbox);
+    equal(outbox.waiting().length, 1);
+    server.refuse = {};
+    await quiet(outbox);
+    equal(server.saved.length, 1);
+  },
+
+  async one_bad_edit_does_not_hold_up_the_others() {
+    const server = makeServer();
+    const strict = {
+      async post(edits) {
+        if (edits.some((edit) => edit.labels[0].x === 1)) throw new Refused({ kind: "invalid", message: "no" });
+        return server.post(edits);
+      },
+    };
+    const outbox = makeOutbox(strict);
+    for (let i = 0; i < 3; i += 1) outbox.add(label(i, 0, i));
+    await quiet(outbox);
+    equal(server.saved.map((edit) => edit.labels[0].x), [0, 2]);
+    equal(outbox.refused().length, 1);
+    equal(outbox.waiting(), []);
+  },
+
+  async full_storage_keeps_edits_in_memory_and_says_so() {
+    const server = makeServer();
+    server.up = false;
+    const outbox = makeOutbox(server, { storage: makeStorage(true) });
+    outbox.add(label(1, 0, 1));
+    await quiet(outbox);
+    equal([outbox.onlyInMemory, outbox.waiting().length], [1, 1]);
+    server.up = true;
+    await quiet(outbox);
+    equal([server.saved.length, outbox.onlyInMemory], [1, 0]);
+  },
+
+  broken_entries_of_other_programs_are_passed_over() {
+    const storage = makeStorage();
+    storage.setItem("posestudio/outbox/p/0-x", "{not json");
+    storage.setItem("posestudio/outbox/p/1-x", "{}");
+    equal(makeOutbox(makeServer(), { storage }).waiting(), []);
+  },
+
+  an_edit_on_the_wire_says_what_it_follows() {
+    const entry = { edit: { deed: "undo", undoes: "a", instance_id: 1 }, bases: { 3: 9, 4: null }, follows: ["x"] };
+    equal(onTheWire(entry), { deed: "undo", undoes: "a", instance_id: 1, after: ["x"], base_revision: 9 });
+    equal(onTheWire({ edit: { deed: "mark" }, bases: {}, follows: [] }), { deed: "mark", after: [] });
+  },
+
+  // The server's answers
+
+  async a_new_start_of_the_server_is_met_with_a_new_token() {
+    let token = "old";
+    const seen = [];
+    const answer = (status, body) => ({ ok: status < 400, status, json: async () => body });
+    const server = new Server(async (path, options = {}) => {
+      if (path === "/api/session") return answer(200, { token });
+      seen.push(options.headers["X-PoseStudio-Token"]);
+      return seen.at(-1) === token ? answer(200, { results: [] }) : answer(403, { error: { kind: "token", message: "over" } });
+    });
+    await server.post("/api/edits", {});
+    token = "new";
+    await server.post("/api/edits", {});
+    equal(seen, ["old", "old", "new"]);
+  },
+
+  async failures_are_told_apart() {
+    const says = (make) => new Server(make).get("/x").then(() => "fine", (error) => (error instanceof Away ? "away" : error.kind));
+    const answer = (status, body) => async () => ({ ok: status < 400, status, json: async () => JSON.parse(body) });
+    equal(await says(() => Promise.reject(new TypeError("failed to fetch"))), "away");
+    equal(await says(answer(503, '{"error": {"kind": "busy"}}')), "away");
+    equal(await says(answer(200, "<html>")), "away");
+    equal(await says(answer(404, '{"error": {"kind": "not_found", "message": "no"}}')), "not_found");
+    equal(await says(answer(200, "{}")), "fine");
+  },
+
+  // Queue
+
+  the_queue_never_reorders_and_knows_the_way() {
+    const queue = new Queue();
+    queue.load({ items: [5, 3, 9, 1].map((instance_id) => ({ instance_id })), seconds_per_person: 30 });
+    equal(queue.words(), "0 of 4, about 2 min left");
+    queue.finish(5, 20);
+    queue.finish(9, 0, true);
+    equal(queue.items.map((one) => one.instance_id), [5, 3, 9, 1]);
+    equal([queue.step(5, 1), queue.step(5, -1), queue.step(1, 1), queue.step(77, 1)], [3, null, null, 3]);
+    equal([queue.upcoming(3), queue.upcoming(1), queue.upcoming(null)], [[1], [3], [3, 1]]);
+    equal(new Queue(JSON.parse(JSON.stringify(queue))).upcoming(null), [3, 1]);
+    queue.finish(3, 10);
+    queue.finish(1, 30);
+    equal(queue.words(), "All 4 done");
+    equal(queue.pace, 20, "the sitting's own pace");
+  },
+
+  a_time_budget_takes_the_people_that_fit() {
+    const queue = new Queue({ options: { minutes: "20" } });
+    queue.load({ items: [1, 2, 3, 4].map((instance_id) => ({ instance_id })), fits: 2, total: 40, seconds_per_person: 600 });
+    equal(queue.items.length, 2);
+    equal(queue.words(), "0 of 2, about 20 min left");
+    queue.load({ items: [1, 2].map((instance_id) => ({ instance_id })), fits: null, seconds_per_person: null });
+    equal(queue.words(), "0 of 2");
+  },
+
+  a_pause_does_not_count_as_work() {
+    let at = 0;
+    const watch = new Stopwatch(() => at, 20);
+    watch.touch();
+    at = 5_000;
+    watch.touch();
+    at = 3_600_000;
+    equal(watch.take(), 25);
+    equal(watch.take(), 0);
+  },
+
+  // Heat and words
+
+  a_heatmap_cell_lies_over_its_image_pixel() {
+    const toImage = [[4, 0.5, 10], [-0.5, 4, 20]];
+    const [a, b, c, d, e, f] = placement(toImage);
+    for (const [col, row] of [[0, 0], [7, 3], [2, 11]]) {
+      const [u, v] = [col + 0.5, row + 0.5]; // the cell's center on the canvas
+      near(a * u + c * v + e, 4 * col + 0.5 * row + 10 + 0.5);
+      near(b * u + d * v + f, -0.5 * col + 4 * row + 20 + 0.5);
+    }
+  },
+
+  heatmaps_are_read_by_student_and_keypoint() {
+    const bytes = Uint8Array.from({ length: 2 * 17 * 6 }, (_, i) => i);
+    const answer = { size: [2, 3], students: ["a", "b"], maps: btoa(String.fromCharCode(...bytes)), to_image: [[1, 0, 0], [0, 1, 0]] };
+    const maps = decode(answer, 17);
+    equal([...plane(maps, 2, [0])], [12, 13, 14, 15, 16, 17]);
+    equal([...plane(maps, 2, [0, 1])], [...bytes.slice(19 * 6, 20 * 6)]);
+    const colors = table();
+    equal([colors[3], colors[4 * 255 + 3]], [0, 255]);
+    let refused = false;
+    try {
+      decode({ ...answer, size: [9, 9] }, 17);
+    } catch {
+      refused = true;
+    }
+    assert(refused);
+  },
+
+  words() {
+    equal([percent(0), percent(0.004), percent(0.314), percent(0.999), percent(1)], ["0 %", "< 1 %", "31 %", "> 99 %", "100 %"]);
+    equal(listed(["a", "b", "c"]), "a, b and c");
+    const at = new Date(2026, 0, 31, 9, 5, 7);
+    equal(clock(at.toISOString(), at), "09:05:07");
+    equal(clock(at.toISOString(), new Date(2026, 1, 1)), "2026-01-31 09:05:07");
+    equal(clock("nonsense"), "");
+    const before = { state: "placed", x: 1, y: 1, v: 2 };
+    equal(deedWords({ state: "placed", x: 4, y: 5, v: 1, origin: "edit" }, before), "moved 5 px to (4, 5), now hidden");
+    equal(deedWords({ state: "placed", x: 4, y: 5, v: 2, origin: "accept" }, null), "accepted as predicted at (4, 5)");
+  },
+};
+
+/** Run all; returns [name, what went wrong or null] of each. */
+export async function run() {
+  const told = [];
+  for (const [name, test] of Object.entries(tests)) {
+    try {
+      await test();
+      told.push([name, null]);
+    } catch (error) {
+      told.push([name, String(error.stack ?? error)]);
+    }
+  }
+  return told;
+}

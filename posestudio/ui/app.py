@@ -32,6 +32,7 @@ from posestudio.studio import owner  # noqa: E402
 from posestudio.studio.studio import STORE_FILE, Studio  # noqa: E402
 from posestudio.ui import api, edits, media, reads, static_files, theme  # noqa: E402
 from posestudio.ui.guard import LOOPBACK, Guard  # noqa: E402
+from posestudio.ui.tabs.correct import correct_tab  # noqa: E402
 from posestudio.ui.tabs.images import images_tab  # noqa: E402
 from posestudio.ui.tabs.inspect import inspect_tab  # noqa: E402
 
@@ -52,6 +53,8 @@ def build(studio: Studio) -> gr.Blocks:
     ) as demo:
         images_tab(studio, demo)
         api.endpoints(studio)
+    with demo.route("Correct", "correct", show_in_navbar=False):
+        correct_tab()
     with demo.route("Inspect", "inspect", show_in_navbar=False) as page:
         inspect_tab(studio, page)
     demo.queue(default_concurrency_limit=4)

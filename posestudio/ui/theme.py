@@ -11,7 +11,7 @@ STATIC = Path(__file__).parent / "static"
 LOGO = STATIC / "logo.svg"
 STYLE = STATIC / "posestudio.css"
 
-PAGES = (("Images", "."), ("Inspect", "inspect"))
+PAGES = (("Images", "."), ("Correct", "correct"), ("Inspect", "inspect"))
 """Name and relative address of each page, in the order of the loop."""
 
 

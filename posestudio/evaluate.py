@@ -31,15 +31,17 @@ ROUGH_BELOW = 50
 class Scores:
     """What `evaluate` found; None stands for "nobody of this kind", never for 0.
 
-    coco: pycocotools' ten numbers. interval: of AP, 95 %, by resampling groups of images; None below two groups. rough:
-    fewer than 50 people. pck: "pck@0.1" and "pck@0.2" over all keypoints, by `pck_rule`. keypoints: a row for each
-    keypoint. error_kinds: share of the labeled keypoints of each kind. instance_ids, oks: the evaluated people and
-    their OKS, 0 without a prediction. people, images: evaluated. crowds, unreviewed, unlabeled, unpredicted: people
-    who were not, by why; the unpredicted count as not found. untaught: names of keypoints left out.
+    coco: pycocotools' ten numbers. interval: of AP, 95 %, by resampling groups of images; None below two groups.
+    intervals: of all ten where they were asked for. rough: fewer than 50 people. pck: "pck@0.1" and "pck@0.2" over all
+    keypoints, by `pck_rule`. keypoints: a row for each keypoint. error_kinds: share of the labeled keypoints of each
+    kind. instance_ids, oks: the evaluated people and their OKS, 0 without a prediction. people, images: evaluated.
+    crowds, unreviewed, unlabeled, unpredicted: people who were not, by why; the unpredicted count as not found.
+    untaught: names of keypoints left out.
     """
 
     coco: dict[str, float | None]
     interval: tuple[float, float] | None
+    intervals: dict[str, tuple[float, float] | None]
     rough: bool
     pck: dict[str, float | None]
     keypoints: tuple[dict[str, Any], ...]
@@ -86,6 +88,7 @@ def evaluate(
     taught: np.ndarray | None = None,
     *,
     box_score: np.ndarray | None = None,
+    intervals: bool = False,
 ) -> Scores:
     """Score predictions against the labels of people.
 
@@ -96,6 +99,7 @@ def evaluate(
         skeleton: of the K keypoints; its oks_sigmas are used, whatever K is.
         taught: (K,) bool, what labels showed; all when None, or when nothing is.
         box_score: (N,) of the boxes; 1 when None.
+        intervals: of all ten numbers, not of AP alone.
 
     Returns:
         Scores; pycocotools on the files of `coco_ground_truth` and `coco_results` gives the same ten numbers.
@@ -118,6 +122,7 @@ def evaluate(
     return Scores(
         coco=run.numbers,
         interval=ap.resampled(run.matches),
+        intervals=ap.intervals(run.by_size()) if intervals else {},
         rough=len(one) < ROUGH_BELOW,
         pck=overall,
         keypoints=rows,
@@ -267,24 +272,6 @@ def coco_results(
     ]  # fmt: skip
 
 
-def mean_pose(people: People) -> np.ndarray:
-    """Mean position (K, 2) of each labeled keypoint in its person's box, 0 to 1 from edge to edge.
-
-    A keypoint without a label is put in the middle. It is what a model must beat: `mean_pose_predictions`.
-    """
-    unit = (people.xy_image + 0.5 - people.box_xywh[:, None, :2]) / people.box_xywh[:, None, 2:]
-    labeled = ((_visible(people, None) > 0) & ~people.iscrowd[:, None])[..., None]
-    count = labeled.sum(axis=0)
-    total = np.where(labeled, unit, 0.0).sum(axis=0)
-    return np.where(count > 0, total / np.maximum(count, 1), 0.5)
-
-
-def mean_pose_predictions(people: People, pose: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The same pose (K, 2) of `mean_pose` in every box: xy_image (N, K, 2), and scores (N, K) of 1."""
-    xy_image = people.box_xywh[:, None, :2] + pose * people.box_xywh[:, None, 2:] - 0.5
-    return xy_image, np.ones(xy_image.shape[:2])
-
-
 @dataclass(frozen=True, slots=True)
 class _Run:
     """One pass of COCOeval: who was in it, what it said, and its matches by group of images."""
@@ -293,7 +280,17 @@ class _Run:
     xy_image: np.ndarray
     taught: np.ndarray
     numbers: dict[str, float | None]
-    matches: ap.Matches
+    evaluation: Any
+    group_of: dict[int, int]
+
+    @property
+    def matches(self) -> ap.Matches:
+        """Of people of all sizes."""
+        return coco.matches(self.evaluation, self.group_of)
+
+    def by_size(self) -> list[ap.Matches]:
+        """Of people of all sizes, medium and large ones."""
+        return [coco.matches(self.evaluation, self.group_of, size) for size in range(3)]
 
 
 def _run(
@@ -323,7 +320,7 @@ def _run(
     results = coco_results(judged, xy, score, skeleton, box_score=box_score)
     numbers, run = coco.run(truth, results, skeleton.oks_sigmas)
     group_of = dict(zip(coco_ids(judged)[0].tolist(), judged.group_id.tolist(), strict=True))
-    return _Run(judged, xy, known, numbers, coco.matches(run, group_of))
+    return _Run(judged, xy, known, numbers, run, group_of)
 
 
 def _by_keypoint(

@@ -28,10 +28,9 @@ from posestudio.evaluate import (
     coco_results,
     compare,
     evaluate,
-    mean_pose,
-    mean_pose_predictions,
 )
 from posestudio.store.snapshots import People
+from posestudio.studio.baseline import mean_pose, mean_pose_predictions
 
 LSP14 = skeletons.from_dict(
     {
@@ -459,6 +458,23 @@ def test_ap_from_matches_with_unit_weights_is_pycocotools_ap(seed: int) -> None:
     assert ap.average_precision(matches, weights[None])[0] == pytest.approx(
         fewer.coco["AP"], abs=1e-9
     )
+
+
+def test_every_one_of_the_ten_numbers_has_an_interval_and_unit_weights_give_the_number() -> None:
+    people = crowd_of()
+    xy, score = guess(people)
+    scores = evaluate(people, xy, score, COCO17, intervals=True)
+    assert scores.intervals["AP"] == scores.interval and set(scores.intervals) == set(scores.coco)
+    for name, value in scores.coco.items():
+        low, high = scores.intervals[name] or (0, 1)
+        assert value is not None and low <= value <= high, name
+    truth = coco_ground_truth(people, COCO17)
+    numbers, run = coco.run(truth, coco_results(people, xy, score, COCO17), COCO17.oks_sigmas)
+    group_of = dict(zip(coco_ids(people)[0].tolist(), people.group_id.tolist(), strict=True))
+    for name, (size, kind, levels) in ap.COLUMNS.items():
+        matches = coco.matches(run, group_of, size)
+        once = ap.by_threshold(matches, np.ones((1, len(matches.positives))))[kind][levels]
+        assert once.mean() == pytest.approx(numbers[name], abs=1e-9), name
 
 
 def test_few_people_are_rough_and_the_interval_holds_the_score() -> None:

@@ -57,15 +57,18 @@ def run(
     return dict(zip(NUMBERS, stats, strict=True)), evaluation
 
 
-def matches(evaluation: Any, group_of: Mapping[int, int]) -> Matches:
-    """The matches of a COCOeval that ran, over people of all sizes.
+def matches(evaluation: Any, group_of: Mapping[int, int], size: int = 0) -> Matches:
+    """The matches of a COCOeval that ran.
 
     Args:
         evaluation: of `run`.
         group_of: for each image id, the group that is resampled as one.
+        size: 0 for people of all sizes, 1 for medium, 2 for large ones.
     """
     thresholds = len(evaluation.params.iouThrs)
-    rows = [row for row in evaluation.evalImgs[: len(evaluation.params.imgIds)] if row is not None]
+    count = len(evaluation.params.imgIds)
+    mine = evaluation.evalImgs[size * count : (size + 1) * count]
+    rows = [row for row in mine if row is not None]
     groups = sorted({group_of[int(row["image_id"])] for row in rows})
     unit = {group: index for index, group in enumerate(groups)}
     units = [unit[group_of[int(row["image_id"])]] for row in rows]

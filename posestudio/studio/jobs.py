@@ -133,9 +133,7 @@ class Jobs:
             TrainingError: one of that kind goes on.
         """
         with self._lock:
-            before = self._jobs.get(kind)
-            if before is not None and before.alive:
-                raise TrainingError(_busy(before))
+            self.require_free(kind)
             job = Job(kind, name)
             job.thread = threading.Thread(
                 target=self._do, args=(job, work), name=f"{kind} {name}", daemon=True
@@ -143,6 +141,16 @@ class Jobs:
             self._jobs[kind] = job
             job.thread.start()
         return job
+
+    def require_free(self, kind: str) -> None:
+        """See that a job of a kind could start.
+
+        Raises:
+            TrainingError: one of that kind goes on.
+        """
+        before = self._jobs.get(kind)
+        if before is not None and before.alive:
+            raise TrainingError(_busy(before))
 
     def stop(self, *, wait: float | None = None) -> None:
         """Ask the training to stop after its present step and keep what it has; wait that many seconds for it."""
@@ -152,20 +160,19 @@ class Jobs:
             if wait is not None:
                 job.thread.join(wait)
 
-    def close(self, wait: float = 60.0) -> list[str]:
-        """End everything for the app to close: a training at its step, the rest at once.
+    def going(self) -> list[Job]:
+        """Jobs that go on."""
+        return [job for job in self._jobs.values() if job.alive]
 
-        Returns:
-            Names of the jobs that went on, and ended within `wait` seconds or not.
-        """
-        going = [job for job in self._jobs.values() if job.alive]
+    def close(self, wait: float = 60.0) -> None:
+        """End everything for the app to close, within `wait` seconds: a training at its step, the rest at once."""
+        going = self.going()
         for job in going:
             job.closing.set()
             job.asked.set()
         until = time.monotonic() + wait
         for job in going:
             job.thread.join(max(0.0, until - time.monotonic()))
-        return [job.name for job in going]
 
     def _do(self, job: Job, work: Callable[[Job], Any]) -> None:
         import torch  # lazy: torch

@@ -4,6 +4,7 @@ Scores of different val revisions are never compared; predictions are, on whatev
 is kept in its folder (ranking.json) and is scored again when labels or predictions changed.
 """
 
+import functools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -169,7 +170,7 @@ def rank(store: Store, run: str) -> Record:
     scores = scoring.evaluate(people, xy_image, score, snapshot.skeleton, snapshot.taught)
     record = plain({
         "key": _key(folder, ledger.revision(people)), "AP": scores.coco["AP"],
-        "interval": scores.interval, "judged": scores.people, **_taught_by(folder),
+        "interval": scores.interval, "judged": scores.people, **learned_from(folder.project, str(folder.record()["snapshot"])),
     })  # fmt: skip
     folder.write_json(FILE, record)
     return record
@@ -218,11 +219,11 @@ def curve(standings: Sequence[Record]) -> Record:
     })  # fmt: skip
 
 
-def _taught_by(folder: RunFolder) -> Record:
-    """People and keypoints of train that a run's labels had, crowds aside."""
+@functools.lru_cache(maxsize=256)
+def learned_from(project: Path, snapshot_id: str | None) -> Record:
+    """ "people" and "keypoints" of train that a snapshot has labels of, crowds aside; None where it is gone."""
     try:
-        path = folder.project / "snapshots" / str(folder.record()["snapshot"])
-        people = snapshots.read(path).people
+        people = snapshots.read(project / "snapshots" / str(snapshot_id)).people
     except (NotFound, StoreError):
         return {"people": None, "keypoints": None}
     placed = (people.state == PLACED) & ((people.split == "train") & ~people.iscrowd)[:, None]

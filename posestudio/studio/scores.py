@@ -9,7 +9,7 @@ from posestudio import evaluate as scoring
 from posestudio.core import metrics
 from posestudio.errors import InputError
 from posestudio.store.snapshots import PLACED, People, Snapshot
-from posestudio.studio import beliefs, ledger, reliability
+from posestudio.studio import baseline, beliefs, ledger, reliability
 from posestudio.studio.json_form import plain
 from posestudio.studio.work import Progress, Student, check_skeleton, choose, named, now
 
@@ -56,14 +56,16 @@ def evaluate(
             progress=named("predicting", progress),
         )[student]  # fmt: skip
     xy_image[judged], score[judged] = found
-    scores = scoring.evaluate(people, xy_image, score, snapshot.skeleton, snapshot.taught)
+    scores = scoring.evaluate(
+        people, xy_image, score, snapshot.skeleton, snapshot.taught, intervals=True
+    )
     record = plain({
         "run_id": run_id, "split": split, "student": "model" if imported else student, "flip": flip,
         "revision": ledger.revision(people.take(judged | people.iscrowd)),
         "when": datetime.now(UTC).isoformat(timespec="seconds"), **scores.to_dict(),
         "worst": worst(people.take(judged), xy_image[judged], snapshot),
         "reliability": None if imported else reliability.reliability(studio, run_id, snapshot),
-        "mean_pose_pck@0.2": floor(snapshot, people.take(judged)),
+        "mean_pose_pck@0.2": baseline.floor(snapshot, people.take(judged)),
     })  # fmt: skip
     if not imported:
         studio.call("record_scores", run_id=run_id, scores=record)
@@ -104,17 +106,6 @@ def worst(people: People, xy_image: np.ndarray, snapshot: Snapshot) -> list[dict
             "oks": float(oks[index]), "labeled": int((kinds[index] >= 0).sum()), "wrong": wrong,
         })  # fmt: skip
     return found
-
-
-def floor(snapshot: Snapshot, people: People) -> float | None:
-    """PCK@0.2 of the same mean pose in every box, that of the train labels: what any model must beat."""
-    train = snapshot.people.take(snapshot.people.split == "train")
-    if not (train.state == PLACED).any():
-        return None
-    guess, _ = scoring.mean_pose_predictions(people, scoring.mean_pose(train))
-    labeled = (people.state == PLACED) & snapshot.taught
-    longer = people.box_xywh[:, 2:].max(axis=1)
-    return metrics.pck(guess, people.xy_image, labeled, longer, 0.2).overall
 
 
 def nobody(people: People, split: str) -> str:

@@ -9,7 +9,7 @@ from posestudio.store.people import require_people, require_who
 
 
 def delete_people(store: Store, instance_ids: Sequence[int], *, who: str) -> Row:
-    """Erase people with all labels, boxes and predictions; a tombstone without content stays.
+    """Erase people with all labels, boxes, marks, predictions and cached pictures; a tombstone without content stays.
 
     Snapshots, run folders and backups that were made before still hold them: delete those by hand.
 
@@ -17,11 +17,18 @@ def delete_people(store: Store, instance_ids: Sequence[int], *, who: str) -> Row
         NotFound: one of them does not exist; then none is deleted.
     """
 
-    def job(cursor: Cursor) -> Row:
-        _erase(cursor, instance_ids, require_who(who))
-        return {"deleted": sorted(set(instance_ids))}
+    def job(cursor: Cursor) -> tuple[Row, list[str]]:
+        wanted = sorted(set(instance_ids))
+        pictures = cursor.execute(
+            "SELECT DISTINCT sha256 FROM instances JOIN images USING (image_id)"
+            " WHERE instance_id IN (SELECT unnest(?::BIGINT[]))",
+            [wanted],
+        ).fetchall()
+        _erase(cursor, wanted, require_who(who))
+        return {"deleted": wanted}, [row[0] for row in pictures]
 
-    found = store.write(job)
+    found, pictures = store.write(job)
+    _forget(store, pictures)
     store.database.checkpoint()
     return found
 
@@ -33,7 +40,7 @@ def delete_image(store: Store, image_id: int, *, who: str) -> Row:
         NotFound: no such image.
     """
 
-    def job(cursor: Cursor) -> Row:
+    def job(cursor: Cursor) -> tuple[Row, str]:
         name = require_who(who)
         image = cursor.execute(
             "SELECT sha256, link_path, group_id FROM images WHERE image_id = ?", [image_id]
@@ -52,9 +59,11 @@ def delete_image(store: Store, image_id: int, *, who: str) -> Row:
             [image[2]],
         )
         _bury(cursor, "image", [image_id], name)
-        return {"image": image_id, "deleted": people, "file": None if image[1] else image[0]}
+        file = None if image[1] else image[0]
+        return {"image": image_id, "deleted": people, "file": file}, image[0]
 
-    found = store.write(job)
+    found, sha256 = store.write(job)
+    _forget(store, [sha256])
     if found["file"] is not None:
         (store.project / "images" / found["file"]).unlink(missing_ok=True)
     store.database.checkpoint()
@@ -77,6 +86,13 @@ def _erase(cursor: Cursor, instance_ids: Sequence[int], who: str) -> None:
             f"DELETE FROM {table} WHERE instance_id IN (SELECT unnest(?::BIGINT[]))", [wanted]
         )
     _bury(cursor, "person", wanted, who)
+
+
+def _forget(store: Store, pictures: Sequence[str]) -> None:
+    """Take what was made of these images (by content hash) out of the cache."""
+    for sha256 in pictures:
+        for path in (store.project / "cache").rglob(f"{sha256}-*"):
+            path.unlink(missing_ok=True)
 
 
 def _bury(cursor: Cursor, kind: str, ids: list[int], who: str) -> None:

@@ -79,14 +79,18 @@ def gather(store: Store, instance_id: int, model: str | None) -> Row:
 
 
 def box(store: Store, instance_id: int) -> Row:
-    """The present box of a person and where it is: x, y, w, h, box_revision, hidden, image_id, image_path, split.
+    """The present box of a person and where it is.
+
+    Returns:
+        x, y, w, h, box_revision, hidden, image_id, image_path (from the project folder, or absolute), sha256 of the
+        image, split of its group.
 
     Raises:
         NotFound: no such person.
     """
     rows = store.read(
-        """SELECT x, y, w, h, box_revision, hidden, image_id, coalesce(link_path, 'images/' || sha256) AS image_path,
-            split
+        """SELECT x, y, w, h, box_revision, hidden, image_id, sha256, split,
+            coalesce(link_path, 'images/' || sha256) AS image_path
         FROM box_journal JOIN instances USING (instance_id) JOIN images USING (image_id) JOIN groups USING (group_id)
         WHERE instance_id = ? ORDER BY box_revision DESC LIMIT 1""",
         [instance_id],

@@ -30,7 +30,7 @@ from starlette.middleware.cors import CORSMiddleware  # noqa: E402
 from posestudio.errors import InputError  # noqa: E402
 from posestudio.studio import owner  # noqa: E402
 from posestudio.studio.studio import STORE_FILE, Studio  # noqa: E402
-from posestudio.ui import api, edits, media, reads, static_files, theme  # noqa: E402
+from posestudio.ui import api, crops, edits, media, reads, static_files, theme  # noqa: E402
 from posestudio.ui.guard import LOOPBACK, Guard  # noqa: E402
 from posestudio.ui.tabs.correct import correct_tab  # noqa: E402
 from posestudio.ui.tabs.images import images_tab  # noqa: E402
@@ -76,6 +76,7 @@ def application(studio: Studio) -> fastapi.FastAPI:
     app.include_router(
         media.routes(lambda number: reads.photo(studio, number), studio.project / "cache")
     )
+    app.include_router(crops.routes(studio))
     app.include_router(edits.routes(studio))
     app.include_router(owner.routes(studio))
     app.mount(static_files.ADDRESS, static_files.OwnFiles())

@@ -54,7 +54,9 @@ def add(verbs: Verbs, common: argparse.ArgumentParser) -> None:
     add_verb(
         verbs, common, "verify", verify, _show_verify, "check the store against images and runs"
     )
-    _add_export(sub_verbs(verbs, common, "export", "take labels or predictions away"), common)
+    _add_export(
+        sub_verbs(verbs, common, "export", "take labels, predictions or students away"), common
+    )
     verb = add_verb(verbs, common, "serve", serve, show.pairs, "open the studio in a browser")
     verb.add_argument(
         "--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)"
@@ -112,12 +114,29 @@ def _add_export(kinds: Verbs, common: argparse.ArgumentParser) -> None:
     verb.set_defaults(kind="yolo", split=None)
     verb = add_verb(kinds, common, "predictions", export, _show_export, "COCO results of a run")
     verb.add_argument("out", metavar="OUT")
-    verb.add_argument(
-        "--run", metavar="RUN", dest="run_name", help="(default: the newest finished one)"
-    )
+    _add_run(verb)
     verb.add_argument("--student", choices=["a", "b", "ensemble"], default="ensemble")
     verb.add_argument("--split", choices=SPLITS)
     verb.set_defaults(kind="predictions")
+    _add_models(kinds, common)
+
+
+def _add_models(kinds: Verbs, common: argparse.ArgumentParser) -> None:
+    text = "a run's students as safetensors with model.json, to a folder"
+    verb = add_verb(kinds, common, "model", export_model, _show_export, text)
+    verb.add_argument("out", metavar="OUT")
+    _add_run(verb)
+    text = "a run's students as one ONNX file, checked against torch"
+    verb = add_verb(kinds, common, "onnx", export_onnx, _show_export, text)
+    verb.add_argument("out", metavar="OUT")
+    _add_run(verb)
+    verb.add_argument("--student", choices=["a", "b", "ensemble"], default="ensemble")
+
+
+def _add_run(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--run", metavar="RUN", dest="run_name", help="(default: the newest finished one)"
+    )
 
 
 def init(args: argparse.Namespace) -> dict[str, Any]:
@@ -233,6 +252,22 @@ def serve(args: argparse.Namespace) -> dict[str, Any]:
         raise InputError("serve works from the command only: posestudio serve")
     args.serve(Path(args.project), args.host, args.port)
     return {}
+
+
+def export_model(args: argparse.Namespace) -> dict[str, Any]:
+    """Students as they are."""
+    from posestudio.studio import take_away
+
+    return take_away.export_model(open_studio(args), Path(absolute(args.out)), run=args.run_name)
+
+
+def export_onnx(args: argparse.Namespace) -> dict[str, Any]:
+    """Students as one ONNX file."""
+    from posestudio.studio import take_away
+
+    return take_away.export_onnx(
+        open_studio(args), Path(absolute(args.out)), run=args.run_name, student=args.student
+    )
 
 
 def _show_project(value: dict[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """Training and what comes of it: train, stop, runs, predict, pool, evaluate."""
 
 import argparse
+import contextlib
 import signal
 import sys
 import threading
@@ -13,7 +14,7 @@ from posestudio.cli import show
 from posestudio.cli.data import SPLITS
 from posestudio.cli.grammar import Verbs, add_verb
 from posestudio.cli.session import absolute, open_studio
-from posestudio.errors import ConfigError, InputError
+from posestudio.errors import ConfigError, InputError, PoseStudioError
 
 if TYPE_CHECKING:
     from posestudio.events import Event
@@ -231,7 +232,12 @@ def runs(args: argparse.Namespace) -> Any:
         scores = studio.call("ledger_scores", run=shown["run_id"])
         return {**shown, "pseudo_labels": hindsight.brief(scores)}
     if args.deed == "diff":
-        return studio.call("run_diff", run=args.names[0], other=args.names[1])
+        found = studio.call("run_diff", run=args.names[0], other=args.names[1])
+        with contextlib.suppress(
+            PoseStudioError
+        ):  # without predictions of val people there is no score to compare
+            found["val"] = studio.call("compare_runs", run=found["runs"][1], other=found["runs"][0])
+        return found
     return studio.call("runs")
 
 

@@ -170,7 +170,8 @@ def rank(store: Store, run: str) -> Record:
     scores = scoring.evaluate(people, xy_image, score, snapshot.skeleton, snapshot.taught)
     record = plain({
         "key": _key(folder, ledger.revision(people)), "AP": scores.coco["AP"],
-        "interval": scores.interval, "judged": scores.people, **learned_from(folder.project, str(folder.record()["snapshot"])),
+        "interval": scores.interval, "judged": scores.people,
+        **learned_from(folder.project, str(folder.record()["snapshot"])),
     })  # fmt: skip
     folder.write_json(FILE, record)
     return record
@@ -221,7 +222,7 @@ def curve(standings: Sequence[Record]) -> Record:
 
 @functools.lru_cache(maxsize=256)
 def learned_from(project: Path, snapshot_id: str | None) -> Record:
-    """ "people" and "keypoints" of train that a snapshot has labels of, crowds aside; None where it is gone."""
+    """Count people and keypoints of train that a snapshot has labels of, crowds aside; None where it is gone."""
     try:
         people = snapshots.read(project / "snapshots" / str(snapshot_id)).people
     except (NotFound, StoreError):

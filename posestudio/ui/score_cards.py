@@ -1,0 +1,223 @@
+"""The Evaluate page's markup: the ten numbers, keypoints, worst cases, comparisons; values in, escaped HTML out."""
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+from urllib.parse import quote
+
+from posestudio.core.coco import NUMBERS
+from posestudio.core.metrics import ERROR_KINDS
+from posestudio.studio.jobs import Job
+from posestudio.ui import cards, run_words, texts
+
+Record = Mapping[str, Any]
+
+MEANING = {
+    "AP": "mean over OKS 0.50 to 0.95", "AP50": "OKS 0.50", "AP75": "OKS 0.75", "APm": "medium people",
+    "APl": "large people", "AR": "recall, 0.50 to 0.95", "AR50": "recall, OKS 0.50", "AR75": "recall, OKS 0.75",
+    "ARm": "recall, medium", "ARl": "recall, large",
+}  # fmt: skip
+
+
+def working(job: Job | None) -> str:
+    """The evaluation that goes on, or why the last one ended early."""
+    if job is None:
+        return ""
+    if job.alive:
+        what, done, total = job.at or ("beginning", 0, 0)
+        share = 100 * done / total if total else 0
+        return (
+            f'<div class="ps-progress" role="status"><progress max="100" value="{share:.1f}" aria-label="Evaluating">'
+            f"</progress><span>{escape(job.name)}: {escape(what)} {done:,} of {total:,}</span></div>"
+        )
+    if job.problem:
+        return f'<p class="ps-say ps-bad" role="alert">{escape(job.problem)}</p>'
+    return ""
+
+
+def numbers(record: Record, stale: bool) -> str:
+    """The ten COCO numbers with intervals, and what they are measured by."""
+    spans = record.get("intervals") or {}
+    tiles = "".join(
+        f"<div><b>{run_words.ap(record[name])}</b><span>{name}, {MEANING[name]}</span>"
+        f"<span>{run_words.interval(spans.get(name)) or '&nbsp;'}</span></div>"
+        for name in NUMBERS
+    )
+    who = f"{record['student']}{' with mirrored crops' if record['flip'] else ''}"
+    people = texts.count(record["people"], "person", "people")
+    facts = [
+        ("Judged", f"{who} on {people} of {record['split']} in {texts.count(record['images'], 'photo')}"),
+        ("PCK", f"{_percent(record['pck@0.1'])} within 0.1 and {_percent(record['pck@0.2'])} within 0.2 of the box's "
+         "longer side"),
+        ("Area", f"{record['area_rule']}; OKS constants of {record['sigmas_source']}: {_sigmas(record)}"),
+        ("Intervals", "95 %, by resampling groups of photos; small gray numbers"),
+    ]  # fmt: skip
+    floor = record.get("mean_pose_pck@0.2")
+    if floor is not None:
+        facts[1] = (
+            facts[1][0],
+            f"{facts[1][1]}; the mean pose in every box reaches {_percent(floor)}",
+        )
+    left = _left_out(record)
+    if left:
+        facts.append(("Left out", left))
+    facts.append(
+        ("Made", f"{record.get('when', '')[:16].replace('T', ' ')}, labels {record['revision']}")
+    )
+    said = '<p class="ps-say">Rough: under 50 people.</p>' if record["rough"] else ""
+    if stale:
+        said += '<p class="ps-say ps-alarm">The val labels changed since. Evaluate again for the newest ones.</p>'
+    pairs = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts)
+    return f'{said}<div class="ps-numbers-ten">{tiles}</div><dl class="ps-facts">{pairs}</dl>'
+
+
+def _left_out(record: Record) -> str:
+    parts = [
+        f"{record[key]:,} {words}"
+        for key, words in (
+            ("crowds", "crowds"), ("unreviewed", "people not fully reviewed"), ("unlabeled", "people without a label"),
+        )
+        if record[key]
+    ]  # fmt: skip
+    if record["untaught"]:
+        parts.append(
+            "keypoints that no label shows: " + ", ".join(map(texts.spoken, record["untaught"]))
+        )
+    return "; ".join(parts)
+
+
+def _sigmas(record: Record) -> str:
+    return " ".join(f"{sigma:.3f}".removeprefix("0") for sigma in record["oks_sigmas"])
+
+
+def keypoints(record: Record) -> str:
+    """A row for each taught keypoint."""
+    rows = "".join(
+        f"<tr><th scope=row>{escape(texts.spoken(row['name']))}</th><td class=ps-num>{row['n']:,}</td>"
+        f"<td class=ps-num>{_percent(row['pck@0.1'])}</td><td class=ps-num>{_percent(row['pck@0.2'])}</td>"
+        f"<td class=ps-num>{_plain(row['oks'], 2)}</td><td class=ps-num>{_plain(row['error_px'], 1)}</td>"
+        + "".join(
+            f"<td class=ps-num>{_percent(row['error_kinds'][kind])}</td>"
+            for kind in ERROR_KINDS[1:]
+        )
+        + "</tr>"
+        for row in record["keypoints"]
+        if row["taught"]
+    )
+    names = ("keypoint", "labels", "PCK 0.1", "PCK 0.2", "OKS", "error px", *ERROR_KINDS[1:])
+    head = "".join(
+        f"<th scope=col{' class=ps-num' if place else ''}>{name}"
+        for place, name in enumerate(names)
+    )
+    return (
+        '<div class="ps-scroll ps-tall" tabindex="0" role="region" aria-label="Keypoints"><table class="ps-table">'
+        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+    )
+
+
+def worst(record: Record) -> str:
+    """The people that are predicted worst, each with what is wrong and where to go."""
+    found = record.get("worst") or []
+    if not found:
+        return ""
+    return f'<div class="ps-cases">{"".join(_case(case, record) for case in found)}</div>'
+
+
+def _case(case: Record, record: Record) -> str:
+    person, run = int(case["instance_id"]), quote(record["run_id"])
+    wrong = run_words.wrong(case)
+    return (
+        f'<article class="ps-case"><img loading="lazy" alt="Person {person}" '
+        f'src="media/{int(case["image_id"])}/box/{person}?w=320"><div>'
+        f"<span><b>OKS {case['oks']:.2f}</b>, person {person}</span><span>{escape(wrong)}</span>"
+        f'<div class="ps-next"><a class="ps-button" href="correct?instance={person}">Open in the editor</a>'
+        f'<a class="ps-button" href="inspect?instance={person}&amp;run={run}">Inspect</a></div></div></article>'
+    )
+
+
+def compared(found: Record | None) -> str:
+    """Two runs on the same val people."""
+    if found is None:
+        return '<p class="ps-quiet">Choose another run beside it.</p>'
+    if "missing" in found:
+        return f'<p class="ps-say">{escape(found["missing"])}</p>'
+    rows = "".join(
+        f"<tr><th scope=row>{escape(name)}</th><td class=ps-num>{run_words.ap(value)}</td></tr>"
+        for name, value in zip(found["runs"], (found["first"], found["second"]), strict=True)
+    )
+    out = (
+        f" {found['left_out']:,} people that one of them has not predicted are left out."
+        if found["left_out"]
+        else ""
+    )
+    return (
+        f'<table class="ps-table"><thead><tr><th scope=col>run<th scope=col class=ps-num>AP</tr></thead>'
+        f"<tbody>{rows}</tbody>"
+        f"</table><p><b>{escape(run_words.difference(found))}</b></p><p class=ps-quiet>Stored predictions, "
+        f"{run_words.judged_on(found['people'], found['rough'])}, as labeled now; both runs resampled alike.{out}</p>"
+    )
+
+
+def curve_words(curve: Record) -> str:
+    """What the curve over labels says of labels to come, or why it says nothing."""
+    more = curve["next"]
+    if more is None:
+        counts = texts.count(curve["counts"], "label count")
+        return f'<p class="ps-say">{escape(run_words.NO_CURVE.format(counts=counts, needed=curve["needed"]))}</p>'
+    gain, low, high = (100 * more[key] for key in ("gain", "low", "high"))
+    return (
+        f'<p class="ps-say">The next {more["people"]} labeled people: about {gain:+.1f} AP '
+        f"({100 * more['level']:.0f} % interval {low:+.1f} to {high:+.1f}), if it goes on as so far.</p>"
+    )
+
+
+def old_runs(standings: Record) -> int:
+    """How many runs must be scored again for the newest val labels."""
+    return sum(row["AP"] is None for row in standings["runs"]) if standings["people"] else 0
+
+
+def pseudo(found: Record | None) -> str:
+    """Precision and recall of pseudo-labels in numbers, or why there are none."""
+    if found is None:
+        return f'<p class="ps-say">{escape(run_words.NO_LEDGER)}</p>'
+    rows = "".join(
+        f"<tr><th scope=row>{name}</th><td class=ps-num>{_percent(told['precision'])}</td>"
+        f"<td class=ps-num>{_percent(told['recall'])}</td><td class=ps-num>{told['asked']:,}</td></tr>"
+        for name, told in (("in training", found["training"]), ("in the pool now", found["pool"]))
+        if told
+    )
+    head = "".join(f"<th scope=col{kind}>{name}" for kind, name in (
+        ("", ""), (" class=ps-num", "precision"), (" class=ps-num", "recall"), (" class=ps-num", "chances"),
+    ))  # fmt: skip
+    return (
+        f'<table class="ps-table"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table><p class="ps-quiet">'
+        f"At {found['labeled_later']:,} keypoints that a person labeled after the run began: right is within 0.15 of "
+        "the box's height. Who labels along the queue labels what the students doubted, so both are lower than over "
+        "everybody.</p>"
+    )
+
+
+def reliability_words(found: Record | None) -> str:
+    """What the reliability diagram is made of, or why there is none."""
+    if found is None:
+        return f'<p class="ps-say">{escape(run_words.NO_RELIABILITY)}</p>'
+    auroc = ""
+    if found["auroc"] is not None:
+        auroc = f" A wrong keypoint ranks above a right one {_percent(found['auroc'])} of the time."
+    return (
+        f'<p class="ps-quiet">{found["keypoints"]:,} {escape(found["source"])}: {_percent(found["wrong"])} wrong, mean '
+        f"distance from the diagonal {_percent(found['ece'])}.{auroc}</p>"
+    )
+
+
+def empty(runs: Sequence[str]) -> str:
+    """What stands in place of scores."""
+    return cards.empty(run_words.NO_SCORES if runs else run_words.NO_STUDENTS)
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f} %"
+
+
+def _plain(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"

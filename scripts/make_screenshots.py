@@ -19,8 +19,8 @@ PROJECT = Path(__file__).resolve().parents[1]
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 SHOTS = {
     "screenshot-images": ("/", ".ps-image"),
-    "screenshot-inspect": ("/inspect?instance={person}", ".ps-card"),
-    "screenshot-keypoint": ("/inspect?instance={person}&keypoint=left_wrist", ".ps-single"),
+    "screenshot-inspect": ("/inspect?instance={person}", ".pi-card"),
+    "screenshot-keypoint": ("/inspect?instance={person}&keypoint=left_wrist", ".pi-matrix"),
 }
 """Picture to the address of its page and what must be drawn there before it is taken."""
 

@@ -4,7 +4,6 @@ The views are seeded and the networks run in evaluation mode, so the same person
 a training step draws its own views and may run batch norm on the batch.
 """
 
-import functools
 import json
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,6 +14,7 @@ import numpy as np
 
 from posestudio.config import Config
 from posestudio.errors import NotFound
+from posestudio.studio import loaded
 from posestudio.train import ledger
 from posestudio.train.run_folder import RunFolder
 
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 LEAST_VIEWS = 4
 """Views that are drawn when the run's own method takes fewer, so that there is something to compare."""
 
-KEPT_RUNS = 4
-"""Runs whose students stay loaded between two looks."""
+CANDIDATES = 6
+"""Peaks a keypoint, over all students' maps."""
 
 PICTURE = 640
 """Height in pixels up to which the crop is cut once more, for people to look at."""
@@ -51,7 +51,8 @@ def look(
         Arrays over S students, O voters, V views and K keypoints; maps are h x w heatmaps in the crop's frame, points
         are in crop pixels: instance, run_id, students, voters (the students, or those of the run that this one learned
         from), keypoints, views (names), config; crop (H, W, 3) uint8, picture: the same cut finer; matrix (2, 3), image
-        to crop; maps (S, K, h, w), points (S, K, 2), scores (S, K) of the plain crop; votes (O, V, K, h, w), valid
+        to crop; maps (S, K, h, w), points (S, K, 2), scores (S, K) of the plain crop; candidates, peaks of these maps,
+        [K] lists of xy, score and student, highest first; votes (O, V, K, h, w), valid
         (O, V, 1, h, w), vote_peaks (O, V, K, 2), vote_scores, agrees (O, V, K); aggregated, offers (O, K, h, w);
         accepted (O, K), reasons [O][K]; uncertainty (O, K), uncertainty_maps (O, K, h, w); chosen (S, K), the offer
         each student learns from or -1, targets (S, K, h, w); threshold; label_points (K, 2) NaN where there is none,
@@ -63,7 +64,7 @@ def look(
     person = studio.call("person", instance_id=instance_id)
     run_id = run_id or str(studio.call("newest_run")["run_id"])
     folder = RunFolder(studio.run_folder(run_id))
-    predictor = _students(folder.path, _stamp(folder))
+    predictor = loaded.students(folder)
     config = _with_views(folder.config())
     least = _least(folder, config)
     skeleton = predictor.skeleton
@@ -107,7 +108,7 @@ def _voters(folder: RunFolder, predictor: "Predictor", config: Config) -> "dict[
     if config.views.voters != "start" or not before:
         return dict(predictor.students)
     earlier = RunFolder(folder.path.parent / str(before))
-    return dict(_students(earlier.path, _stamp(earlier)).students)
+    return dict(loaded.students(earlier).students)
 
 
 def _beliefs(
@@ -143,8 +144,26 @@ def _beliefs(
         "maps": maps.cpu().numpy(),
         "points": geometry.points_to_crop(xy_map, PoseNet.stride).cpu().numpy(),
         "scores": score.cpu().numpy(),
+        "candidates": _candidates(maps.cpu(), list(predictor.students)),
         **_steps(votes, objective.make_pool(votes, method), method, len(maps)),
     }
+
+
+def _candidates(maps: "torch.Tensor", students: list[str]) -> list[list[dict[str, Any]]]:
+    """For each of K keypoints the peaks of maps (S, K, h, w), highest first."""
+    from posestudio.core import geometry, peaks
+    from posestudio.models.pose_net import PoseNet
+
+    found = peaks.candidates(maps, CANDIDATES)
+    xy_crop = geometry.points_to_crop(found.xy_map, PoseNet.stride).tolist()
+    return [
+        [
+            {"xy": xy, "score": score, "student": students[student]}
+            for xy, score, student in zip(*one, strict=True)
+            if score > 0
+        ]
+        for one in zip(xy_crop, found.score.tolist(), found.student.tolist(), strict=True)
+    ]
 
 
 def _least(folder: RunFolder, config: Config) -> list[float] | None:
@@ -302,16 +321,6 @@ def _taught(folder: RunFolder, keypoints: tuple[str, ...]) -> np.ndarray:
     return np.array([name not in untaught for name in keypoints])
 
 
-def _stamp(folder: RunFolder) -> int:
-    """Changes when the students are saved again, so that a training run's newer ones are read."""
-    files = folder.students()
-    if not files:
-        raise NotFound(
-            f"Run {folder.path.name} has no students yet. Train it to its first checkpoint."
-        )
-    return max(path.stat().st_mtime_ns for path in files.values())
-
-
 def logged(studio: "Studio", instance_id: int, run_id: str) -> list[dict[str, Any]]:
     """What a run's training wrote down about a person, the newest step first.
 
@@ -326,10 +335,3 @@ def logged(studio: "Studio", instance_id: int, run_id: str) -> list[dict[str, An
     for row in ledger.logged(RunFolder(studio.run_folder(run)), instance_id):
         steps.setdefault(row["step"], []).append(row)
     return [{"step": step, "rows": steps[step]} for step in sorted(steps, reverse=True)]
-
-
-@functools.lru_cache(maxsize=KEPT_RUNS)
-def _students(path: Path, stamp: int) -> "Predictor":
-    from posestudio.predict import Predictor  # lazy: torch
-
-    return Predictor.load(path)

@@ -1,17 +1,14 @@
 """What the pages ask the studio for, in the form that they show. One place, so that callbacks stay short."""
 
 import contextlib
-from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from posestudio.errors import InputError, NotFound
+from posestudio.errors import InputError
 from posestudio.studio.studio import Studio
 from posestudio.ui import texts
 from posestudio.ui.media import Photo
-from posestudio.ui.tiles import Look
 
 SEED = 0
 """Seed of the views that Inspect draws."""
@@ -25,16 +22,6 @@ BOX_SOURCES = {
     "file": "from the file", "detector": "found by the detector", "drawn": "drawn by hand",
     "keypoints": "around the keypoints", "full": "the whole photo",
 }  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A person among all: its number, its neighbors' numbers (None at the ends) and (name, value) facts."""
-
-    instance: int
-    before: int | None
-    after: int | None
-    words: list[tuple[str, str]]
 
 
 def counts(studio: Studio) -> dict[str, Any]:
@@ -134,61 +121,27 @@ def _reason(message: str, name: str) -> str:
     return last.removeprefix(f"{name}: ")
 
 
-class Order:
-    """People by number, so that each one's neighbors are known; read again when the project's counts change."""
+def facts(
+    person: dict[str, Any], document: dict[str, Any], keypoints: int
+) -> list[tuple[str, str]]:
+    """What is known about a person, as (name, value).
 
-    def __init__(self, studio: Studio) -> None:
-        self._studio = studio
-        self._known: tuple[tuple[int, ...], list[int]] = ((), [])
-
-    def numbers(self) -> list[int]:
-        """Numbers of all people that are not hidden, rising."""
-        totals = counts(self._studio)
-        key = (totals["images"], totals["people"], totals["hidden"])
-        if self._known[0] != key:
-            self._known = (key, [row["instance_id"] for row in self._studio.call("people")])
-        return self._known[1]
-
-    def place(self, instance: int | None, by: int = 0) -> Place | None:
-        """A person with its surroundings, or the one `by` places on; None when the project has no people.
-
-        Args:
-            instance: a number; the first person when None.
-            by: 0, or -1 or 1 for the person before or after (the same one at the ends).
-
-        Raises:
-            NotFound: no such person.
-        """
-        numbers = self.numbers()
-        if not numbers:
-            return None
-        number = numbers[0] if instance is None else instance
-        if by and instance is not None:
-            at = bisect_right(numbers, number) if by > 0 else bisect_left(numbers, number) - 1
-            number = numbers[min(max(at, 0), len(numbers) - 1)]
-        at = bisect_left(numbers, number)
-        if at == len(numbers) or numbers[at] != number:
-            raise NotFound(
-                f"There is no person {number}. Numbers go from {numbers[0]} to {numbers[-1]}."
-            )
-        before = numbers[at - 1] if at else None
-        after = numbers[at + 1] if at + 1 < len(numbers) else None
-        return Place(number, before, after, facts(self._studio, number))
-
-
-def facts(studio: Studio, instance: int) -> list[tuple[str, str]]:
-    """What is known about a person, as (name, value)."""
-    totals = counts(studio)
-    person = studio.call("person", instance_id=instance)
-    image = studio.call("image", image_id=person["image_id"])
+    Args:
+        person: as the verb `person` gives it.
+        document: as the verb `document` gives it.
+        keypoints: how many the skeleton has.
+    """
     x, y, w, h = person["box_xywh"]
     source = BOX_SOURCES.get(person["box_source"], str(person["box_source"]))
-    return [
-        ("Photo", f"{image['file_name'] or 'no name'} (image {image['image_id']})"),
+    found = [
+        ("Photo", f"{document['file_name'] or 'no name'} (image {person['image_id']})"),
         ("Split", person["split"] + (", held-out fold" if person.get("fold") else "")),
         ("Box", f"{w:.0f} x {h:.0f} px, {source}"),
-        ("Label", texts.status(person, keypoints(totals))[0]),
+        ("Label", texts.status(person, keypoints)[0]),
     ]
+    if document["reason"]:
+        found.append(("In the queue", document["reason"]))
+    return found
 
 
 def runs(studio: Studio) -> list[tuple[str, str]]:
@@ -212,7 +165,7 @@ def warm_up() -> None:
     import torchvision  # noqa: F401, lazy: torch
 
 
-def look(studio: Studio, instance: int, run: str) -> Look:
+def look(studio: Studio, instance: int, run: str) -> dict[str, Any]:
     """What both students of a run believe about a person; see `studio.inspect.look`."""
     from posestudio.studio import inspect  # lazy: torch
 

@@ -8,19 +8,18 @@ VIEWS_NOTE = (
     "A training step draws its own views."
 )
 
-SHOW = ("Heatmaps", "Votes", "Offers", "Uncertainty", "Targets")
-"""What a card of the overview can show, in the order of the method."""
-
 EXPLAIN = {
-    "Heatmaps": "What each student believes about the plain crop. The cross is the peak, its height the score.",
+    "Beliefs": "What each student believes about the plain crop, and a minus b. The cross is the peak, its height the "
+    "score; a ring is the person's label.",
     "Votes": "One student's map of one view, moved back to the crop. Votes whose peaks agree form the main group; "
     "the others are outliers. Cells that a view did not see are left clear.",
     "Offers": "A student's votes combined (before), then threshold and refine (after). Only offers are accepted "
     "or rejected; the accepted ones form the pool.",
-    "Uncertainty": "How much one student's votes differ, cell by cell (standard deviation). u is the largest cell; "
-    "the less uncertain accepted offer becomes the target.",
+    "Uncertainty": "How much the votes behind an offer differ, cell by cell (standard deviation), on a scale of its "
+    "own. u is the offer's number; by default the largest cell.",
     "Targets": "What each student would learn from the pool here, were there no label.",
 }
+"""What the overview can show of every keypoint, in the order of the method, and what that is."""
 
 EMPTY_PROJECT = (
     "No photos yet",
@@ -34,9 +33,12 @@ NO_PEOPLE = (
 )
 NO_RUN = (
     "No trained students yet",
-    "Inspect shows what two trained students believe. Train a pair from a terminal, then come back: "
-    "posestudio train --project {project}",
+    "Inspect shows what two trained students believe. Train a pair first, then come back.",
 )
+NO_ERRORS = (
+    "No error probability: this run has not predicted this keypoint, or too few labels are held out."
+)
+BLIND = "No error probability: people of val are blind, so that labels stay unbiased."
 
 
 def spoken(name: str) -> str:
@@ -71,44 +73,106 @@ def whose(student: str, own: bool) -> str:
     return "its own offer" if own else f"{student}'s offer"
 
 
-def target_words(
-    students: list[str],
-    learner: int,
-    chosen: int,
-    uncertainty: list[float],
-    accepted: list[bool],
-    *,
-    opening: str = "Student",
-) -> str:
+def method_words(look: dict[str, Any]) -> list[str]:
+    """How the run's pool was made in training, where the pictures alone would mislead; one sentence each."""
+    config, found = look["config"], [VIEWS_NOTE.format(seed=0)]
+    if config.loss.unlabeled == 0:
+        found.append(
+            "This run learned from labels alone. The pool shows what its students would offer each other."
+        )
+    if config.views.voters == "averages":
+        found.append(
+            "In training the students' weight averages voted. The saved students are these averages."
+        )
+    if look["voters"] != look["students"] or config.views.voters == "start":
+        found.append(
+            "The votes are those of the run that this one started from; they did not learn."
+        )
+    if config.pool.share:
+        found.append("All votes together make one offer, so the offers of a and b are the same.")
+    if config.pool.gate == "quantile":
+        found.append(
+            "The threshold comes from this person's offers alone; in training, from a batch's."
+        )
+    return found
+
+
+def absent_reason(person: dict[str, Any], k: int) -> str | None:
+    """Why somebody declared keypoint k of a person absent, or None."""
+    for row in person.get("labels", ()):
+        if row["keypoint"] == k and row["state"] == "absent":
+            return str(row["reason"])
+    return None
+
+
+def why(look: dict[str, Any], k: int) -> list[str]:
+    """Why keypoint k is taught or not, in sentences: the label first, then each student's target, then the offers."""
+    person, v = look["instance"], int(look["label_v"][k])
+    absent = absent_reason(person, k)
+    found = [label_words(look["keypoints"][k], v, bool(look["taught"][k]), person, absent)]
+    plain = v == 0 and absent is None and bool(look["taught"][k]) and person.get("split") != "val"
+    learns = plain and look["config"].loss.unlabeled > 0
+    opening = "Student" if learns else "By the pool alone, student"
+    found += [
+        target_words(look, learner, k, opening=opening) for learner in range(len(look["students"]))
+    ]
+    return found + offer_words(look, k)
+
+
+def offer_words(look: dict[str, Any], k: int) -> list[str]:
+    """Verdict and reason on each voter's offer of keypoint k; once when all share one."""
+    if look["config"].pool.share:
+        return [f"The shared offer was {look['reasons'][0][k]}."]
+    return [
+        f"The offer of {voter} was {look['reasons'][o][k]}."
+        for o, voter in enumerate(look["voters"])
+    ]
+
+
+def target_words(look: dict[str, Any], learner: int, k: int, *, opening: str = "Student") -> str:
     """Say in one sentence what a student learns from at one keypoint and why.
 
     Args:
-        students: names.
+        look: `students` and `voters` (names), `chosen` (S, K) index of an offer or -1, `uncertainty` and `accepted`
+            (O, K), `config`.
         learner: index of the student that learns.
-        chosen: index of the offer, or -1.
-        uncertainty: u of each student's offer.
-        accepted: verdict on each student's offer.
+        k: index of the keypoint.
         opening: the words before the student's name.
     """
-    name, verb = (
-        f"{opening} {students[learner]}",
-        "learns" if opening == "Student" else "would learn",
-    )
+    voters, chosen = look["voters"], int(look["chosen"][learner][k])
+    accepted = [bool(row[k]) for row in look["accepted"]]
+    unsure = [float(row[k]) for row in look["uncertainty"]]
+    verb = "learns" if opening == "Student" else "would learn"
+    name = f"{opening} {look['students'][learner]}"
     if chosen < 0:
         if not any(accepted):
             return f"{name} {verb} nothing here: no offer was accepted, so the weight is 0."
         return f"{name} {verb} nothing here: the offer meant for it was not accepted."
-    words = f"{name} {verb} from {whose(students[chosen], chosen == learner)}"
-    others = [i for i in range(len(students)) if i != chosen]
+    if look["config"].pool.share:
+        return f"{name} {verb} from the shared offer (u {unsure[chosen]:.3f})."
+    words = (
+        f"{name} {verb} from {whose(voters[chosen], voters[chosen] == look['students'][learner])}"
+    )
+    others = [i for i in range(len(voters)) if i != chosen]
     if not others:
         return words + ", the only one."
     other = others[0]
-    u, v = uncertainty[chosen], uncertainty[other]
+    u, v = unsure[chosen], unsure[other]
     if not accepted[other]:
         return f"{words}: the only accepted one (u {u:.3f})."
-    if u <= v:
+    if look["config"].select.rule == "min_uncertainty" and u <= v:
         return f"{words}: the less uncertain one (u {u:.3f} against {v:.3f})."
-    return f"{words}, as the selection rule says (u {u:.3f} against {v:.3f})."
+    return f"{words}, as the rule {look['config'].select.rule} says (u {u:.3f} against {v:.3f})."
+
+
+def logged_words(row: dict[str, Any]) -> str:
+    """What training wrote down about one offer, in a sentence."""
+    said = f"accepted, peak {row['score']:.2f}, u {row['uncertainty']:.3f}"
+    if row["reason"] != "accepted":
+        said = f"rejected ({row['reason']}), peak {row['score']:.2f}, u {row['uncertainty']:.3f}"
+    agreeing = f"{sum(row['view_agrees'])} of {len(row['view_agrees'])} views agree"
+    learners = " and ".join(row["teaches"]) or "nobody"
+    return f"Offer of {row['voter']}: {said}; {agreeing}; taught {learners}."
 
 
 def label_words(name: str, v: int, taught: bool, person: dict[str, Any], absent: str | None) -> str:

@@ -57,6 +57,18 @@ def test_shapes(seen: dict):
         assert seen[name].shape == (2, keypoints)
 
 
+def test_the_highest_candidate_is_the_surer_students_peak(seen: dict):
+    assert len(seen["candidates"]) == 17
+    for k, found in enumerate(seen["candidates"]):
+        scores = [one["score"] for one in found]
+        assert scores == sorted(scores, reverse=True) and 1 <= len(found) <= inspect.CANDIDATES
+        surer = int(seen["scores"][:, k].argmax())
+        assert scores[0] == pytest.approx(seen["scores"][surer, k], abs=1e-6)
+        if (seen["scores"][:, k] < seen["scores"][surer, k]).sum() == 1:
+            assert found[0]["student"] == "ab"[surer]
+            assert np.allclose(found[0]["xy"], seen["points"][surer, k], atol=0.01)
+
+
 def test_the_first_vote_is_the_plain_heatmap(seen: dict):
     assert np.array_equal(seen["votes"][:, 0], seen["maps"])
     assert not np.array_equal(seen["votes"][:, 2], seen["maps"])

@@ -5,13 +5,16 @@ from typing import Any
 
 import numpy as np
 
+from posestudio import config
 from posestudio.core.skeleton import COCO17
 
 EVIL = '<img src=x onerror="window.__pwn=1">${window.__pwn=2}{{value}}'
 
 
-def make_look(seed: int = 0, size_hw: tuple[int, int] = (128, 96)) -> dict[str, Any]:
-    """Two students, four views, COCO's 17 keypoints; keypoint 1 has no offer, keypoint 2 is labeled."""
+def make_look(
+    seed: int = 0, size_hw: tuple[int, int] = (128, 96), preset: str = "paper"
+) -> dict[str, Any]:
+    """Two students, four views, COCO's 17 keypoints; keypoint 1 has no offer, keypoint 2 is labeled, 3 is untaught."""
     rng = np.random.default_rng(seed)
     students, views, keypoints = 2, 4, 17
     height, width = size_hw
@@ -37,7 +40,9 @@ def make_look(seed: int = 0, size_hw: tuple[int, int] = (128, 96)) -> dict[str, 
         for row in accepted
     ]
     return {
-        "instance": {"instance_id": 7}, "run_id": "0001-calm-owl", "students": ["a", "b"],
+        "instance": {"instance_id": 7, "box_xywh": [10.0, 20.0, 60.0, 100.0], "split": "train"},
+        "run_id": "0001-calm-owl", "students": ["a", "b"], "voters": ["a", "b"], "config": config.make(preset, "tiny"),
+        "picture": rng.integers(0, 255, (2 * height, 2 * width, 3), np.uint8),
         "keypoints": list(COCO17.keypoints), "crop": rng.integers(0, 255, (height, width, 3), np.uint8),
         "maps": votes[:, 0], "votes": votes, "valid": valid, "views": ["as it is", "mirrored", "turned", "recolored"],
         "vote_peaks": np.repeat(points[:, None], views, 1), "vote_scores": votes.max((-1, -2)), "agrees": agrees,
@@ -45,7 +50,7 @@ def make_look(seed: int = 0, size_hw: tuple[int, int] = (128, 96)) -> dict[str, 
         "uncertainty": np.where(np.arange(2)[:, None] == 0, 0.1, 0.2) * np.ones((students, keypoints)),
         "uncertainty_maps": votes.std(1), "chosen": chosen, "targets": votes.max(1), "points": points,
         "scores": votes[:, 0].max((-1, -2)), "label_points": label_points, "label_v": label_v, "taught": taught,
-        "matrix": np.eye(2, 3),
+        "matrix": np.eye(2, 3), "candidates": [[{"xy": [3.0, 4.0], "score": 0.5, "student": "a"}]] * keypoints,
     }  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 from posestudio.studio.demo import make_demo
+from tests.ui.test_looks import read
 
 pytestmark = pytest.mark.browser
 FLAGS = [
@@ -110,6 +111,20 @@ def decoded(page: Page, selector: str) -> int:
     return page.locator(selector).count()
 
 
+def painted(page: Page, selector: str) -> int:
+    """How many canvases there are, each with some pixel that is not clear."""
+    page.wait_for_function(
+        """s => [...document.querySelectorAll(s)].every(c =>
+            c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some(value => value > 0))""",
+        arg=selector,
+    )
+    return page.locator(selector).count()
+
+
+ALPHA = """Math.max(...document.querySelector('.pi-card canvas').getContext('2d')
+  .getImageData(0, 0, 24, 32).data.filter((_, i) => i % 4 === 3))"""
+
+
 def no_sideways_scroll(page: Page) -> None:
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
@@ -127,50 +142,131 @@ def test_from_the_grid_to_one_keypoint_and_back(app: App, seen: Seen):
     page.wait_for_url("**p=2*")
 
     page.locator("a.ps-person").first.click()
-    page.locator(".ps-card").first.wait_for()
-    assert page.locator(".ps-card").count() == 17
-    assert decoded(page, ".ps-card img") == 34
-    assert page.locator(".ps-photo .ps-a circle").count() > 0
-    assert page.locator(".ps-photo .ps-b rect").count() > 0
+    page.locator(".pi-card").first.wait_for()
+    assert page.locator(".pi-card").count() == 17
+    assert painted(page, ".pi-card canvas") == 51
+    assert page.locator(".pi-photo .pi-a circle").count() > 0
+    assert page.locator(".pi-photo .pi-b rect").count() > 0
     no_sideways_scroll(page)
+    page.get_by_text("How these pictures were made").click()
     assert "eval mode" in page.inner_text("body")
 
     for show, tiles in (("Votes", 136), ("Offers", 68), ("Uncertainty", 34), ("Targets", 34)):
-        page.get_by_label(show, exact=True).check()
+        page.get_by_role("button", name=show, exact=True).click()
         page.wait_for_url(f"**show={show}*")
-        assert decoded(page, ".ps-card img") == tiles
-    page.locator(".ps-card", has_text="left wrist").click()
-    page.locator(".ps-single").wait_for()
+        assert painted(page, ".pi-card canvas") == tiles
+    page.get_by_role("button", name="Show left wrist alone").click()
+    page.locator(".pi-matrix").wait_for()
     page.wait_for_url("**keypoint=left_wrist*")
-    words = page.inner_text(".ps-single")
-    assert "left wrist" in words and re.search(r"accepted|rejected", words)
-    assert re.search(r"a u 0\.\d{3}", words) and "would learn" in words or "learns" in words
+    assert painted(page, ".pi-matrix canvas") == 27  # 9 steps of a, of b, and a minus b
+    words = page.inner_text(".pi-side")
+    assert "left wrist" in words and re.search(r"The offer of a was (accepted|rejected)", words)
+    assert "would learn" in words or "learns" in words
+    assert re.search(r"u 0\.\d{3}", page.inner_text(".pi-matrix"))
 
     address = page.url
     page.reload()  # the address alone brings the same keypoint of the same person back
-    page.locator(".ps-single").wait_for()
+    page.locator(".pi-matrix").wait_for()
     assert page.url == address
-    page.get_by_role("button", name="All keypoints").click()
-    page.locator(".ps-card").first.wait_for()
+    page.keyboard.press("Escape")
+    page.locator(".pi-card").first.wait_for()
     page.go_back()
     page.get_by_text("25 to 30 of 30 photos").wait_for()
+
+
+HOVER = """([column, row]) => {
+  const box = document.querySelector('.pi-matrix .pi-tile').getBoundingClientRect();
+  const canvas = document.querySelector('.pi-matrix canvas');
+  return [box.left + (column + 0.5) / canvas.width * box.width, box.top + (row + 0.5) / canvas.height * box.height];
+}"""
+READ = "[...document.querySelectorAll('.pi-matrix .pi-value')].map(value => value.textContent)"
+
+
+def test_hover_reads_the_same_cell_of_every_map_from_its_numbers(app: App, seen: Seen):
+    page = seen.page
+    packets: list[bytes] = []
+    page.on(
+        "response", lambda r: packets.append(r.body()) if "/api/inspect?" in r.url else None
+    )  # fmt: skip
+    page.goto(app.address + "/inspect?instance=2&keypoint=right_knee")
+    page.locator(".pi-matrix").wait_for()
+    head, maps, _ = read(packets[0])
+    k = [point["name"] for point in head["keypoints"]].index("right_knee")
+    for column, row in ((3, 5), (20, 28), (12, 16)):
+        page.mouse.move(*page.evaluate(HOVER, [column, row]))
+        page.wait_for_function("document.querySelector('.pi-aiming .pi-value').textContent !== ''")
+        page.wait_for_timeout(60)
+        shown = page.evaluate(READ)
+        cell = (..., row, column)
+        a, b = (
+            [
+                maps["beliefs"][s, k][cell], *maps["votes"][s, :, k][cell], maps["before"][s, k][cell],
+                maps["after"][s, k][cell], maps["uncertainty"][s, k][cell], maps["targets"][s, k][cell],
+            ]
+            for s in range(2)
+        )  # fmt: skip
+        for value, words in zip([*a, *b, *np.subtract(a, b)], shown, strict=True):
+            if np.isnan(value):
+                assert words == "not seen"
+            else:
+                assert abs(float(words.replace("\u2212", "-")) - value) <= 0.00061
+        x, y = 4 * column + 1.5, 4 * row + 1.5  # the cell's center in crop pixels
+        image = np.array(head["to_image"]) @ [x, y, 1]
+        told = [float(number) for number in re.findall(r"-?[\d.]+", page.inner_text(".pi-readout"))]
+        assert np.allclose(told, [*image, x, y], atol=0.6)
+
+
+def test_inspect_by_keyboard_alone(app: App, seen: Seen):
+    page = seen.page
+    page.goto(app.address + "/inspect?instance=2")
+    page.locator(".pi-card").first.wait_for()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_url("**keypoint=nose*")
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowLeft")  # past all of them: the last keypoint
+    page.wait_for_url("**keypoint=right_ankle*")
+    page.keyboard.press("ArrowDown")
+    page.wait_for_url("**instance=3*")
+    page.wait_for_url("**keypoint=right_ankle*")
+    page.keyboard.press("ArrowUp")
+    page.wait_for_url("**instance=2*")
+    page.keyboard.press("Shift+ArrowRight")
+    page.wait_for_function("document.querySelector('.pi-aiming .pi-value').textContent !== ''")
+    before = page.inner_text(".pi-readout")
+    page.keyboard.press("Shift+ArrowDown")
+    page.wait_for_function("t => document.querySelector('.pi-readout').innerText !== t", arg=before)
+    page.keyboard.press("Escape")
+    page.keyboard.press("3")
+    page.wait_for_url("**show=Offers*")
+    page.keyboard.press("?")
+    page.get_by_role("dialog", name="Keys of Inspect").wait_for()
+    page.keyboard.press("Escape")
+    slider = page.get_by_label("Opacity of the maps over the photo")
+    opacity = float(slider.input_value())
+    slider.focus()
+    page.keyboard.press("ArrowRight")  # in a field, arrows belong to the field
+    assert float(slider.input_value()) > opacity and "keypoint" not in page.url
 
 
 @pytest.mark.parametrize("seen", ["dark"], indirect=True)
 def test_next_person_layers_and_slider(app: App, seen: Seen):
     page = seen.page
     page.goto(app.address + "/inspect?instance=2")
-    page.locator(".ps-card").first.wait_for()
+    page.locator(".pi-card").first.wait_for()
     page.get_by_role("button", name="Next").click()
     page.wait_for_url("**instance=3*")
     assert page.get_by_label("Person", exact=True).input_value() == "3"
-    page.get_by_label("student b").uncheck()
-    assert not page.locator(".ps-photo .ps-b").is_visible()
+    page.get_by_role("checkbox", name="student b").uncheck()
+    assert not page.locator(".pi-photo .pi-b").is_visible()
     page.get_by_label("Opacity of the maps over the photo").fill("0")
-    assert page.locator(".ps-card img").first.evaluate("i => getComputedStyle(i).opacity") == "0"
+    assert page.evaluate(ALPHA) == 0
+    page.get_by_label("Opacity of the maps over the photo").fill("1")
+    assert page.evaluate(ALPHA) == 255
     page.get_by_label("Person", exact=True).fill("99999")
     page.get_by_label("Person", exact=True).press("Enter")
     page.get_by_text("There is no person 99999").wait_for()
+    assert page.get_by_label("Person", exact=True).input_value() == "3"
+    seen.complaints.clear()  # the browser itself notes the 404
 
 
 def test_upload_says_what_was_refused(app: App, seen: Seen):

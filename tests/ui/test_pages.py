@@ -11,12 +11,10 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from posestudio.core.skeleton import COCO17
-from posestudio.errors import InputError, NotFound
+from posestudio.errors import InputError
 from posestudio.studio.studio import Studio, create
 from posestudio.ui import app, reads
 from posestudio.ui.tabs import images as images_page
-from posestudio.ui.tabs import inspect as inspect_page
-from tests.ui.looks import make_look
 
 
 def photo(folder: Path, number: int) -> Path:
@@ -82,45 +80,6 @@ def test_paging_and_splits_of_the_grid(studio, tmp_path, monkeypatch):
     assert gallery.page("nonsense", 0)[tab.split] == "all"
     assert "media/1?" in gallery.page("val", 0)[tab.grid]
     assert "Choose another split" in gallery.page("train", 0)[tab.grid]
-
-
-def test_people_in_order_with_gaps(studio, tmp_path):
-    order = reads.Order(studio)
-    assert order.place(None) is None
-    reads.add_photos(studio, [photo(tmp_path, n) for n in range(4)], True, quiet)
-    numbers = [row["instance_id"] for row in studio.call("people")]
-    first = order.place(None)
-    assert first is not None and (first.instance, first.before, first.after) == (
-        numbers[0],
-        None,
-        numbers[1],
-    )
-    for start, by, end in ((0, -1, 0), (-1, 1, -1), (1, 1, 2), (2, -1, 1)):
-        found = order.place(numbers[start], by)
-        assert found is not None and found.instance == numbers[end]
-    assert ("Box", "64 x 48 px, the whole photo") in first.words
-    with pytest.raises(NotFound, match="There is no person 999"):
-        order.place(999)
-
-
-def test_inspect_says_what_is_missing_then_shows_it(studio, tmp_path, monkeypatch):
-    with app.gr.Blocks() as demo:
-        tab = inspect_page.inspect_tab(studio, demo)
-    deeds = inspect_page.Inspector(studio, tab)
-    assert "No person yet" in deeds.page(None, None, "", "")[tab.tiles]
-    reads.add_photos(studio, [photo(tmp_path, 1)], True, quiet)
-    assert "posestudio train" in deeds.choose(None, None, "", "")[tab.tiles]
-    asked = []
-    monkeypatch.setattr(reads, "runs", lambda studio: [("0001-calm-owl", "calm owl")])
-    monkeypatch.setattr(reads, "look", lambda studio, *what: asked.append(what) or make_look())
-    page = deeds.choose(None, "0001-calm-owl", "left_wrist", "Offers")
-    assert "<h2" in page[tab.tiles] and page[tab.keypoint]["value"] == "left_wrist"
-    deeds.switch(1, "0001-calm-owl", "nonsense", "nonsense")
-    event = app.gr.EventData(None, {"keypoint": 4})
-    assert "right ear" in deeds.pick(1, "0001-calm-owl", "Votes", event)[tab.tiles]
-    event = app.gr.EventData(None, {"keypoint": "__class__"})
-    assert "ps-cards" in deeds.pick(1, "0001-calm-owl", "Votes", event)[tab.tiles]
-    assert asked == [(1, "0001-calm-owl")]  # one pass for all these changes
 
 
 def test_the_server_answers_its_own_routes_only_to_itself(studio, tmp_path):

@@ -13,8 +13,10 @@ NAMES = {"cv2": "opencv-python-headless", "PIL": "pillow"}
 """Imports whose package has another name."""
 
 
+EXPORTER = {"onnxscript": "torch.onnx.export needs it"}
+"""Of the extra for ONNX, what no import statement names, with the reason."""
+
 KEPT = {
-    "plotly": "the owner's choice for the curves of the pages to come",
     "pycocotools": "core/coco.py loads it by name, to keep it quiet",
 }
 """Listed, but in no import statement, with the reason."""
@@ -28,11 +30,13 @@ def listed(name: str) -> dict[str, Requirement]:
 
 
 def declared() -> dict[str, dict[str, Requirement]]:
-    """The ranges of pyproject.toml: {"run": ..., "test": ...}."""
+    """The ranges of pyproject.toml: {"run": ..., "onnx": ..., "test": the tools and what is optional}."""
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
     groups = {
         "run": project["dependencies"],
-        "test": project["optional-dependencies"]["test"],
+        "onnx": extras["onnx"],
+        "test": [*extras["test"], *extras["onnx"]],
     }
     return {
         group: {Requirement(line).name: Requirement(line) for line in lines}
@@ -55,9 +59,10 @@ def imported() -> set[str]:
 
 
 def test_every_import_is_listed_and_every_listed_package_is_used():
-    used, ranges = imported(), declared()["run"]
-    assert used - set(ranges) == set(), "imported, but not in pyproject.toml"
+    used, ranges, optional = imported(), declared()["run"], declared()["onnx"]
+    assert used - set(ranges) - set(optional) == set(), "imported, but not in pyproject.toml"
     assert set(ranges) - used == set(KEPT), "in pyproject.toml, but not imported"
+    assert set(optional) - used == set(EXPORTER), "in the extra for ONNX, but not imported"
 
 
 def test_pins_and_ranges_agree():

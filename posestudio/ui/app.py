@@ -29,12 +29,26 @@ from starlette.middleware.cors import CORSMiddleware  # noqa: E402
 
 from posestudio.errors import InputError  # noqa: E402
 from posestudio.studio import owner  # noqa: E402
+from posestudio.studio.jobs import Jobs  # noqa: E402
 from posestudio.studio.studio import STORE_FILE, Studio  # noqa: E402
-from posestudio.ui import api, edits, looks, media, reads, static_files, theme  # noqa: E402
+from posestudio.ui import (  # noqa: E402
+    api,
+    crops,
+    downloads,
+    edits,
+    looks,
+    media,
+    reads,
+    static_files,
+    theme,
+)
 from posestudio.ui.guard import LOOPBACK, Guard  # noqa: E402
 from posestudio.ui.tabs.correct import correct_tab  # noqa: E402
+from posestudio.ui.tabs.evaluate import evaluate_tab  # noqa: E402
+from posestudio.ui.tabs.export import export_tab  # noqa: E402
 from posestudio.ui.tabs.images import images_tab  # noqa: E402
 from posestudio.ui.tabs.inspect import inspect_tab  # noqa: E402
+from posestudio.ui.tabs.train import train_tab  # noqa: E402
 
 MAX_UPLOAD = "2gb"
 MAKING = ".making-demo"
@@ -45,8 +59,9 @@ PARTS = (STORE_FILE, f"{STORE_FILE}.wal", "images", "runs", "snapshots", "backup
 log = logging.getLogger(__name__)
 
 
-def build(studio: Studio) -> gr.Blocks:
-    """All pages over one studio."""
+def build(studio: Studio, jobs: Jobs | None = None) -> gr.Blocks:
+    """All pages over one studio and its background work."""
+    jobs = jobs or Jobs(studio)
     day = 24 * 3600
     with gr.Blocks(
         title="PoseStudio", analytics_enabled=False, fill_width=True, delete_cache=(3600, day)
@@ -57,6 +72,12 @@ def build(studio: Studio) -> gr.Blocks:
         correct_tab()
     with demo.route("Inspect", "inspect", show_in_navbar=False):
         inspect_tab()
+    with demo.route("Train", "train", show_in_navbar=False) as page:
+        train_tab(studio, jobs, page)
+    with demo.route("Evaluate", "evaluate", show_in_navbar=False) as page:
+        evaluate_tab(studio, jobs, page)
+    with demo.route("Export", "export", show_in_navbar=False) as page:
+        export_tab(studio, jobs, page)
     demo.queue(default_concurrency_limit=4)
     return demo
 
@@ -64,6 +85,7 @@ def build(studio: Studio) -> gr.Blocks:
 def application(studio: Studio) -> fastapi.FastAPI:
     """The whole server as an ASGI app: guard, own routes, pages."""
     app = fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.jobs = Jobs(studio)
     app.add_middleware(
         CORSMiddleware, allow_origins=[]
     )  # Gradio then adds no permissions of its own
@@ -76,15 +98,17 @@ def application(studio: Studio) -> fastapi.FastAPI:
     app.include_router(
         media.routes(lambda number: reads.photo(studio, number), studio.project / "cache")
     )
+    app.include_router(crops.routes(studio))
     app.include_router(edits.routes(studio))
     app.include_router(looks.routes(studio))
+    app.include_router(downloads.routes(studio))
     app.include_router(owner.routes(studio))
     app.mount(static_files.ADDRESS, static_files.OwnFiles())
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "SSR mode is not supported", UserWarning)
         return gr.mount_gradio_app(
             app,
-            build(studio),
+            build(studio, app.state.jobs),
             path="/",
             theme=theme.theme(),
             css_paths=list(theme.STYLES),
@@ -113,15 +137,25 @@ def serve(project: Path | str = "data/project", host: str = "127.0.0.1", port: i
         _prepare(folder)
         with Studio(folder, hold=True) as studio:
             studio.announce(address)
+            app = application(studio)
             server = uvicorn.Server(
-                uvicorn.Config(
-                    application(studio), log_level="warning", timeout_graceful_shutdown=2
-                )
+                uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2)
             )
             threading.Thread(target=reads.warm_up, name="warm-up", daemon=True).start()
             _say(f"PoseStudio is open at {address}  (project {folder}). Ctrl+C ends it.")
-            server.run(sockets=[listener])
+            try:
+                server.run(sockets=[listener])
+            finally:
+                _end(app.state.jobs)
     _say("PoseStudio is closed.")
+
+
+def _end(jobs: Jobs) -> None:
+    """Before the store closes: a training stops at its step and keeps what it has; it can be resumed."""
+    going = [job.name for job in jobs.going()]
+    if going:
+        _say(f"Ending {', '.join(going)} at the present step ...")
+    jobs.close()
 
 
 def _prepare(folder: Path) -> None:

@@ -10,10 +10,17 @@ import gradio as gr
 STATIC = Path(__file__).parent / "static"
 LOGO = STATIC / "logo.svg"
 STYLE = STATIC / "posestudio.css"
-STYLES = (STYLE, STATIC / "shared/shared.css", STATIC / "inspect/inspect.css")
+STYLES = (STYLE, STATIC / "shared/shared.css", STATIC / "inspect/inspect.css", STATIC / "runs.css")
 """Style sheets of all pages; each page's rules have a prefix of their own."""
 
-PAGES = (("Images", "."), ("Correct", "correct"), ("Inspect", "inspect"))
+PAGES = (
+    ("Images", "."),
+    ("Correct", "correct"),
+    ("Inspect", "inspect"),
+    ("Train", "train"),
+    ("Evaluate", "evaluate"),
+    ("Export", "export"),
+)
 """Name and relative address of each page, in the order of the loop."""
 
 

@@ -1,4 +1,4 @@
-"""The editor's deeds from a script: queue, label, accept, box, history."""
+"""The editor's deeds from a script: queue, label, accept, box, history, mark, merge, hand."""
 
 import argparse
 import uuid
@@ -10,6 +10,8 @@ from posestudio.cli.grammar import Verbs, add_verb
 from posestudio.cli.session import open_studio, who
 from posestudio.errors import InputError
 
+ORDERS = ("doubt", "suspects", "variety", "random", "marked")
+MARKS = ("skip", "cannot-tell", "flag", "unflag", "comment", "seen")
 REASONS = {"outside": "outside", "cannot-tell": "cannot tell"}
 
 
@@ -27,6 +29,8 @@ def add(verbs: Verbs, common: argparse.ArgumentParser) -> None:
         "--suspects", action="store_true",
         help="labels that the students contradict instead, left/right swaps first",
     )  # fmt: skip
+    verb.add_argument("--order", choices=ORDERS, help="who comes first (default: doubt)")
+    verb.add_argument("--minutes", type=float, help="time at hand: say how many people fit")
     verb = add_verb(verbs, common, "label", label, _show_saved, "place keypoints of a person")
     verb.add_argument("instance", type=int, metavar="INSTANCE")
     verb.add_argument(
@@ -48,6 +52,15 @@ def add(verbs: Verbs, common: argparse.ArgumentParser) -> None:
         help="run or model (default: the newest prediction)",
     )
     verb.add_argument("--keypoint", nargs="+", metavar="NAME", help="only these")
+    verb.add_argument(
+        "--error-limit", type=float, metavar="P",
+        help="leave keypoints open that are wrong with a probability above P",
+    )  # fmt: skip
+    _add_boxes(verbs, common)
+    _add_words(verbs, common)
+
+
+def _add_boxes(verbs: Verbs, common: argparse.ArgumentParser) -> None:
     verb = add_verb(
         verbs, common, "box", box, show.pairs, "move, add, hide or restore a person's box"
     )
@@ -56,6 +69,10 @@ def add(verbs: Verbs, common: argparse.ArgumentParser) -> None:
         "--image", type=int, metavar="IMAGE", help="add a person to this image instead"
     )
     verb.add_argument("--set", metavar="X,Y,W,H", dest="xywh", help="the box in image pixels")
+    verb.add_argument(
+        "--ignore", action="store_true",
+        help="with --image: a region with people whom nobody labels, not a person",
+    )  # fmt: skip
     deed = verb.add_mutually_exclusive_group()
     deed.add_argument("--hide", action="store_true", help="take the person out; labels are kept")
     deed.add_argument("--restore", action="store_true", help="bring a hidden person back")
@@ -70,11 +87,33 @@ def add(verbs: Verbs, common: argparse.ArgumentParser) -> None:
     verb.add_argument("instance", type=int, metavar="INSTANCE")
 
 
+def _add_words(verbs: Verbs, common: argparse.ArgumentParser) -> None:
+    verb = add_verb(
+        verbs, common, "mark", mark, show.pairs, "skip, flag or comment on a person, or say: seen"
+    )
+    verb.add_argument("instance", type=int, metavar="INSTANCE")
+    verb.add_argument("kind", choices=MARKS)
+    verb.add_argument("--text", help="why; a comment needs it")
+    verb.add_argument("--keypoint", metavar="NAME", help="the keypoint that it is about")
+    verb = add_verb(
+        verbs, common, "merge", merge, show.pairs, "hide a duplicate; its labels fill gaps of another person"
+    )  # fmt: skip
+    verb.add_argument("instance", type=int, metavar="DUPLICATE")
+    verb.add_argument("into", type=int, metavar="INSTANCE", help="who stays, in the same image")
+    verb = add_verb(
+        verbs, common, "hand", hand, show.pairs, "hand placed keypoints over to another person"
+    )
+    verb.add_argument("instance", type=int, metavar="FROM")
+    verb.add_argument("to", type=int, metavar="TO", help="in the same image")
+    verb.add_argument("--keypoint", nargs="+", required=True, metavar="NAME")
+
+
 def queue(args: argparse.Namespace) -> dict[str, Any]:
     """What is next."""
     return open_studio(args).call(
-        "queue", limit=args.limit, split=args.split, run=args.run_name, suspects=args.suspects
-    )
+        "queue", limit=args.limit, split=args.split, run=args.run_name, suspects=args.suspects,
+        order=args.order, minutes=args.minutes,
+    )  # fmt: skip
 
 
 def label(args: argparse.Namespace) -> dict[str, Any]:
@@ -113,7 +152,7 @@ def accept(args: argparse.Namespace) -> dict[str, Any]:
     """Predictions become labels."""
     return open_studio(args).call(
         "accept", instance_id=args.instance, run=args.run_name, keypoints=args.keypoint, who=who(),
-        edit_id=uuid.uuid4().hex,
+        edit_id=uuid.uuid4().hex, error_limit=args.error_limit,
     )  # fmt: skip
 
 
@@ -126,8 +165,10 @@ def box(args: argparse.Namespace) -> dict[str, Any]:
     studio = open_studio(args)
     xywh = _xywh(args.xywh) if args.xywh else None
     if args.image is not None and args.instance is None and xywh:
-        return studio.call("add_person", image_id=args.image, box_xywh=xywh, who=who())
-    if args.instance is not None and args.image is None:
+        return studio.call(
+            "add_person", image_id=args.image, box_xywh=xywh, who=who(), iscrowd=args.ignore
+        )
+    if args.instance is not None and args.image is None and not args.ignore:
         if args.hide or args.restore:
             return studio.call(
                 "hide_person", instance_id=args.instance, hidden=args.hide, who=who()
@@ -135,7 +176,8 @@ def box(args: argparse.Namespace) -> dict[str, Any]:
         if xywh:
             return studio.call("set_box", instance_id=args.instance, box_xywh=xywh, who=who())
     raise InputError(
-        "Say which: box INSTANCE --set X,Y,W,H, box INSTANCE --hide or --restore, or box --image IMAGE --set X,Y,W,H."
+        "Say which: box INSTANCE --set X,Y,W,H, box INSTANCE --hide or --restore, or box --image IMAGE --set X,Y,W,H "
+        "(--ignore)."
     )
 
 
@@ -152,9 +194,32 @@ def history(args: argparse.Namespace) -> list[dict[str, Any]]:
     return open_studio(args).call("history", instance_id=args.instance)
 
 
+def mark(args: argparse.Namespace) -> dict[str, Any]:
+    """Say something of a person."""
+    return open_studio(args).call(
+        "mark", instance_id=args.instance, kind=args.kind.replace("-", "_"), text=args.text, who=who(),
+        keypoint=args.keypoint,
+    )  # fmt: skip
+
+
+def merge(args: argparse.Namespace) -> dict[str, Any]:
+    """Two become one."""
+    return open_studio(args).call("merge", instance_id=args.instance, into=args.into, who=who())
+
+
+def hand(args: argparse.Namespace) -> dict[str, Any]:
+    """Keypoints change hands."""
+    return open_studio(args).call(
+        "hand", instance_id=args.instance, to=args.to, keypoints=args.keypoint, who=who()
+    )
+
+
 def _show_queue(value: dict[str, Any]) -> str:
     rows = [{**item, "why": item["reason"]} for item in value["items"]]
     lines = [value["note"]] if value.get("note") else []
+    if value["fits"] is not None:
+        each = f"{value['seconds_per_person']:.0f} s a person"
+        lines.append(f"{value['fits']} of {value['total']} people fit, by {each} so far.")
     lines.append(
         show.table(
             rows, ["instance_id", "file_name", "split", "score", "why"], "Nothing to correct."

@@ -100,6 +100,16 @@ def box(store: Store, instance_id: int) -> Row:
     return rows[0]
 
 
+def revisions(store: Store, instance_ids: list[int]) -> dict[int, int]:
+    """The newest label revision of each of these people who has one."""
+    rows = store.read(
+        "SELECT instance_id, max(revision) AS newest FROM labels"
+        " WHERE instance_id IN (SELECT unnest(?::BIGINT[])) GROUP BY instance_id",
+        [instance_ids],
+    )
+    return {row["instance_id"]: row["newest"] for row in rows}
+
+
 def taught(store: Store) -> set[int]:
     """Indices of the keypoints that some label of train shows."""
     return {row["keypoint"] for row in store.read("FROM taught_keypoints")}

@@ -121,7 +121,9 @@ def of_model(store: Store, model: str, student: str | None = None) -> list[Row]:
 
 def who_predicted(store: Store) -> list[str]:
     """Runs and imported models with predictions, the newest first; quicker than `list_models`."""
-    rows = store.read("SELECT model FROM predictions GROUP BY model ORDER BY max(prediction_id) DESC")
+    rows = store.read(
+        "SELECT model FROM predictions GROUP BY model ORDER BY max(prediction_id) DESC"
+    )
     return [row["model"] for row in rows]
 
 
@@ -184,14 +186,10 @@ def accept(
             taken = _of_edit(cursor, instance_id, edit_id)
             return {**done, "others": [], "accepted": taken, "left": [], "skipped": []}
         row = _acceptable(cursor, instance_id, prediction_id, everything=keypoints is None)
-        wanted = _open_keypoints(cursor, instance_id) if keypoints is None else list(keypoints)
-        left = [k for k in wanted if k in leave] if keypoints is None else []
-        edits, skipped = _edits(row, [k for k in wanted if k not in left])
+        wanted, left = _wanted(cursor, instance_id, keypoints, leave)
+        edits, skipped = _edits(row, wanted)
         if not edits:
-            why = f": {len(left)} are too doubtful. Accept those by name" if left else ""
-            raise InputError(
-                f"Prediction {prediction_id} has no keypoint to accept for person {instance_id}{why}."
-            )
+            raise InputError(_nothing(row, len(left)))
         run_id = row["run_id"] or row["model"]
         saved = labels.append_edits(cursor, context, edits, names, base, run_id)
         taken = [edit["keypoint"] for edit in edits]
@@ -264,6 +262,21 @@ def _acceptable(cursor: Cursor, instance_id: int, prediction_id: int, *, everyth
             "Predict the person again, or name the keypoints to accept."
         )
     return found[0]
+
+
+def _wanted(
+    cursor: Cursor, instance_id: int, keypoints: Sequence[int] | None, leave: Sequence[int]
+) -> tuple[list[int], list[int]]:
+    """Keypoints to accept, and those of the open ones to leave open."""
+    if keypoints is not None:
+        return list(keypoints), []
+    open_ = _open_keypoints(cursor, instance_id)
+    return [k for k in open_ if k not in leave], [k for k in open_ if k in leave]
+
+
+def _nothing(row: Row, left: int) -> str:
+    why = f": {left} are too doubtful. Accept those by name" if left else ""
+    return f"Prediction {row['prediction_id']} has no keypoint to accept for person {row['instance_id']}{why}."
 
 
 def _open_keypoints(cursor: Cursor, instance_id: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""The store verbs `queue` and `sheet`: which people to correct next and why, and one keypoint of many people."""
+"""The store verb `queue`: which people to correct next, and why."""
 
 import math
 from statistics import median
@@ -22,12 +22,6 @@ ORDERS = ("doubt", "suspects", "variety", "random", "marked")
 
 LEAST_TIMED = 5
 """People whose time is known, below which no time is told."""
-
-SHEET_ORDERS = ("doubt", "sure")
-
-SHEET_SIZE = 0.5
-"""Side of a crop of the sheet over the height of the person's box, and its least in pixels."""
-LEAST_SIZE = 48.0
 
 VAL_NOTE = (
     "Val people come in random order and without predictions, so that the score stays honest."
@@ -69,7 +63,7 @@ def queue_(
     verbs_data.splits_word(split)
     order = _order(order, suspects)
     named = verbs_runs.model_name(store, run) if run is not None else None
-    limit = _whole(limit, "limit")
+    limit = whole(limit, "limit")
     standing_marks = _by_person(marks.standing(store))
     done = _finished(store, standing.snapshot(store))
     seen = {i for i, rows in standing_marks.items() if _has(rows, "seen")}
@@ -101,7 +95,12 @@ def _order(order: str | None, suspects: bool) -> str:
     return order or ("suspects" if suspects else "doubt")
 
 
-def _whole(value: Any, name: str) -> int:
+def whole(value: Any, name: str) -> int:
+    """A whole number from 0.
+
+    Raises:
+        InputError: it is none.
+    """
     if type(value) is not int or value < 0:
         raise InputError(f"{name} must be a whole number from 0, got {value!r}.")
     return value

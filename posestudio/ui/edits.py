@@ -10,9 +10,9 @@ import json
 import logging
 import secrets
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Path, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
@@ -27,8 +27,10 @@ from posestudio.ui import deeds, reads, sides
 TOKEN = "X-PoseStudio-Token"
 MAX_BODY = 2 << 20
 MAX_EDITS = 500
-THUMB, CROP = 160, 96
-"""Widths of the queue's pictures in pixels."""
+THUMB, CROP, SHEET = 160, 96, 320
+"""Widths in pixels of the queue's pictures and of the sheet's."""
+
+Id = Annotated[int, Path(ge=0, lt=2**62)]
 
 STATUS = {"invalid": 400, "not_found": 404, "conflict": 409, "token": 403, "busy": 503}
 
@@ -59,40 +61,32 @@ class _Plain(APIRoute):
 
 def routes(studio: Studio) -> APIRouter:
     """The routes over one studio; the token is new at each start."""
-    router, token = APIRouter(prefix="/api", route_class=_Plain), secrets.token_urlsafe(32)
+    router = APIRouter(prefix="/api", route_class=_Plain)
+    token = secrets.token_urlsafe(32)
+    _offer_reading(router, studio, token)
+    _offer_writing(router, studio, token)
+    return router
 
+
+def _offer_reading(router: APIRouter, studio: Studio, token: str) -> None:
     @router.get("/session")
     def session() -> JSONResponse:
         return _answered(lambda: _session(studio, token))
 
     @router.get("/people/{instance_id}")
-    def person(instance_id: int, run: str | None = None) -> JSONResponse:
+    def person(instance_id: Id, run: str | None = None) -> JSONResponse:
         return _answered(lambda: studio.call("document", instance_id=instance_id, run=run or None))
 
     @router.get("/people/{instance_id}/history")
-    def history(instance_id: int) -> JSONResponse:
+    def history(instance_id: Id) -> JSONResponse:
         return _answered(lambda: {"rows": studio.call("history", instance_id=instance_id)})
 
     @router.get("/people/{instance_id}/heat")
-    def heat(instance_id: int, run: str | None = None) -> JSONResponse:
+    def heat(instance_id: Id, run: str | None = None) -> JSONResponse:
         answer = _answered(lambda: maps.heat(studio, instance_id, run or None))
         if answer.status_code == STATUS["invalid"]:
             answer.status_code = STATUS["not_found"]  # there is nothing to see of a person of val
         return answer
-
-    @router.post("/people/{instance_id}/predict")
-    async def predict(instance_id: int, request: Request) -> JSONResponse:
-        body = await _body(request, token)
-        if isinstance(body, JSONResponse):
-            return body
-        run = body.get("run")
-        if run is not None and not isinstance(run, str):
-            return failure("invalid", "run must be a text.")
-        return await run_in_threadpool(
-            lambda: _answered(
-                lambda: {"document": maps.predict_person(studio, instance_id, run or None)}
-            )
-        )
 
     @router.get("/queue")
     def queue(
@@ -109,6 +103,24 @@ def routes(studio: Studio) -> APIRouter:
             )
         )  # fmt: skip
 
+    @router.get("/sheet")
+    def sheet(
+        keypoint: str,
+        order: str = "doubt",
+        offset: int = 0,
+        limit: int = 24,
+        split: str | None = None,
+        run: str | None = None,
+    ) -> JSONResponse:
+        return _answered(
+            lambda: _sheet(
+                studio, keypoint=keypoint, order=order, offset=offset, limit=min(limit, 200),
+                split=split or None, run=run or None,
+            )
+        )  # fmt: skip
+
+
+def _offer_writing(router: APIRouter, studio: Studio, token: str) -> None:
     @router.post("/edits")
     async def edits(request: Request) -> JSONResponse:
         body = await _body(request, token)
@@ -121,7 +133,19 @@ def routes(studio: Studio) -> APIRouter:
             lambda: _answered(lambda: {"results": _save(studio, listed)})
         )
 
-    return router
+    @router.post("/people/{instance_id}/predict")
+    async def predict(instance_id: Id, request: Request) -> JSONResponse:
+        body = await _body(request, token)
+        if isinstance(body, JSONResponse):
+            return body
+        run = body.get("run")
+        if run is not None and not isinstance(run, str):
+            return failure("invalid", "run must be a text.")
+        return await run_in_threadpool(
+            lambda: _answered(
+                lambda: {"document": maps.predict_person(studio, instance_id, run or None)}
+            )
+        )
 
 
 def failure(kind: str, message: str, **more: Any) -> JSONResponse:
@@ -216,6 +240,14 @@ def _queue(studio: Studio, **asked: Any) -> dict[str, Any]:
         photo = f"/media/{item['image_id']}"
         item["thumb"] = f"{photo}?w={THUMB}"
         item["crop"] = f"{photo}/box/{item['instance_id']}?w={CROP}"
+    return found
+
+
+def _sheet(studio: Studio, **asked: Any) -> dict[str, Any]:
+    found = studio.call("sheet", **asked)
+    for item in found["items"]:
+        at = f"x={item['x']:.1f}&y={item['y']:.1f}&size={item['size']}&w={SHEET}"
+        item["crop"] = f"/media/{item['image_id']}/around?{at}"
     return found
 
 

@@ -32,7 +32,7 @@ def document(store: Store, instance_id: int, run: str | None = None, fresh: bool
         fresh: judge the newest predictions too, which reads everybody.
 
     Returns:
-        As docs/editor.md says: instance_id, image_id, file_name, split, blind, image, box, revision, iscrowd, hidden,
+        As docs/editor-http.md says: instance_id, image_id, file_name, split, blind, image, box, revision, iscrowd, hidden,
         run_id, stale, calibrated, reason, keypoints, suspects, others, marks, standing, previous, neighbors. Points are
         in image pixels, the center of the first pixel at 0.
 

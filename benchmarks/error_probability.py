@@ -27,22 +27,20 @@ PROJECT = Path(__file__).resolve().parents[1]
 if str(PROJECT) not in sys.path:
     sys.path.insert(0, str(PROJECT))
 
-from benchmarks import datasets  # noqa: E402
+from benchmarks import datasets, hearing  # noqa: E402
 from benchmarks.budget import study  # noqa: E402
 from benchmarks.datasets import Dataset  # noqa: E402
 from posestudio import config as settings  # noqa: E402
-from posestudio.core import heatmaps, trust  # noqa: E402
+from posestudio.core import trust  # noqa: E402
 from posestudio.errors import InputError, PoseStudioError  # noqa: E402
-from posestudio.predict import Predictor  # noqa: E402
 from posestudio.store import snapshots  # noqa: E402
 from posestudio.store.snapshots import OPEN, PLACED, People, Snapshot  # noqa: E402
-from posestudio.studio import evidence, queue, suspects  # noqa: E402
+from posestudio.studio import queue, suspects  # noqa: E402
 from posestudio.studio.evidence import Judge  # noqa: E402
-from posestudio.train import data, objective, session, validate, worker  # noqa: E402
+from posestudio.train import worker  # noqa: E402
 from posestudio.train.run_folder import RunFolder  # noqa: E402
 
 RESULTS = PROJECT / "benchmarks" / "results" / "error_probability.jsonl"
-CHUNK, VIEWS = 32, 4
 FIRST = 0.1
 """Share of a queue that is read."""
 REDRAWN = 200
@@ -67,7 +65,7 @@ def parser() -> argparse.ArgumentParser:
         verb.add_argument("--dataset", default="lspet")
         verb.add_argument("--seed", type=int, default=0)
     answers.add_argument("--people", type=int, help="a seeded part of those with answers")
-    answers.add_argument("--draws", type=int, default=1000, help="of the interval")
+    answers.add_argument("--draws", type=int, default=300, help="of the intervals")
     swapped.add_argument("--weights", required=True, help="ImageNet weights of the backbone")
     swapped.add_argument("--budget", type=int, default=500)
     swapped.add_argument("--share", type=float, default=0.03, help="of the labeled people")
@@ -78,43 +76,6 @@ def parser() -> argparse.ArgumentParser:
     swapped.add_argument("--steps", type=int, default=1500)
     swapped.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     return made
-
-
-def listen(run: RunFolder, snapshot: Snapshot, project: Path) -> tuple[list[Judge], np.ndarray]:
-    """What a run's students say of everybody of a snapshot; crops are kept apart from those of trainings.
-
-    Args:
-        run: whose students.
-        snapshot: the people.
-        project: the dataset's, where their images are.
-
-    Returns:
-        The judges, and the ensemble's peaks (N, K) in [0, 1].
-    """
-    config, predictor, people = run.config(), Predictor.load(run.path), snapshot.people
-    placed = dataclasses.replace(
-        people, image_path=[str(project / path) for path in people.image_path]
-    )
-    source = data.open_source(
-        dataclasses.replace(snapshot, people=placed), project / "error_probability", config
-    )
-    flip = snapshot.skeleton.flip_index
-    method = objective.Method(config, flip, session.passes(config, predictor.device))
-    hearing = evidence.Hearing.of(run, snapshot)
-    peak = np.zeros(people.state.shape)
-    for at in range(0, len(people), CHUNK):
-        index = np.arange(at, min(at + CHUNK, len(people)))
-        crops = validate.plain_crops(source, index, method.size_hw).to(predictor.device)
-        generator = data.step_generator(0, int(people.instance_id[at]), 9)
-        views = objective.draw_views(generator, crops, VIEWS, config.data.color)
-        votes = [objective.predict_views(net, views, method) for net in predictor.students.values()]
-        hearing(index, votes)
-        plain = torch.stack([vote.maps[0] for vote in votes]).mean(dim=0)
-        peak[index] = heatmaps.decode(plain, "dark")[1].double().cpu().numpy()
-    fresh = evidence.unseen(run.project, run.path.name, people)
-    for judge in hearing.judges:
-        judge.unseen[:] = fresh[list(evidence.STUDENTS[judge.name])].all(axis=0)
-    return hearing.judges, peak
 
 
 def learned_from(run: RunFolder) -> Snapshot:
@@ -150,7 +111,7 @@ def score_answers(asked: argparse.Namespace, dataset: Dataset) -> dict[str, Any]
         answers = answers.take(np.sort(drawn))
     snapshot = with_answers(labeled, answers)
     people, before = snapshot.people, len(labeled.people)
-    judges, peak = listen(run, snapshot, dataset.project)
+    judges, peak = hearing.listen(run, snapshot, dataset.project)
     seen, none = judges[0].xy_image, np.full(peak.shape, np.nan)
     known = queue.Beliefs(seen, peak, none, none, np.zeros(len(people), bool))
     doubts = queue.doubt(
@@ -178,7 +139,7 @@ def compared(
     person: np.ndarray,
     asked: argparse.Namespace,
 ) -> dict[str, Any]:
-    """Both measures of doubt of M keypoints, their difference, and its interval over people.
+    """Both measures of doubt of M keypoints, their difference, and intervals over people, drawn alike for both.
 
     Args:
         chance: (M,) probability of an error.
@@ -188,37 +149,46 @@ def compared(
         asked: seed and draws.
     """
     wrong = error > queue.TOLERANCE
-    found = {
-        name: measured(score, error, wrong)
-        for name, score in (("p_error", chance), ("confidence", unsure))
-    }
     draw = np.random.default_rng([asked.seed, 1])
     rows = [np.flatnonzero(person == one) for one in np.unique(person)]
-    gains = []
+    drawn = [np.arange(len(person))]
     for _ in range(asked.draws):
-        again = np.concatenate([rows[i] for i in draw.integers(0, len(rows), len(rows))])
-        gains.append(
-            trust.auroc(chance[again], wrong[again]) - trust.auroc(unsure[again], wrong[again])
-        )
-    first = [found[name]["precision_first_tenth"] for name in ("p_error", "confidence")]
+        drawn.append(np.concatenate([rows[i] for i in draw.integers(0, len(rows), len(rows))]))
+    each = [
+        {
+            name: measured(score[again], error[again], wrong[again])
+            for name, score in (("p_error", chance), ("confidence", unsure))
+        }
+        for again in drawn
+    ]
+    for one in each:
+        one["gain"] = {key: value - one["confidence"][key] for key, value in one["p_error"].items()}
+        first = [one[name]["precision_first_tenth"] for name in ("p_error", "confidence")]
+        one["ratio"] = {"precision_first_tenth": first[0] / first[1]}
     return {
-        "base_rate": round(float(wrong.mean()), 4), **found,
-        "auroc_gain": round(found["p_error"]["auroc"] - found["confidence"]["auroc"], 4),
-        "auroc_gain_interval": [round(float(end), 4) for end in np.quantile(gains, [0.025, 0.975])],
-        "precision_ratio": round(first[0] / first[1], 4),
+        "base_rate": round(float(wrong.mean()), 4),
+        **{name: {key: round(value, 4) for key, value in one.items()} for name, one in each[0].items()},
+        "intervals": {
+            name: {key: between([other[name][key] for other in each[1:]]) for key in one}
+            for name, one in each[0].items()
+        },
     }  # fmt: skip
+
+
+def between(values: list[float]) -> list[float]:
+    """The central 95 %."""
+    return [round(float(end), 4) for end in np.quantile(values, [0.025, 0.975])]
 
 
 def measured(score: np.ndarray, error: np.ndarray, wrong: np.ndarray) -> dict[str, float]:
     """One measure of doubt of M keypoints."""
-    found = {
+    return {
         "auroc": trust.auroc(score, wrong),
         "spearman": trust.spearman(score, error),
         "risk_coverage": trust.risk_coverage(score, wrong),
         "precision_first_tenth": trust.precision_at(score, wrong, FIRST),
         "ece": trust.ece(score, wrong),
     }
-    return {name: round(value, 4) for name, value in found.items()}
 
 
 def swap(
@@ -302,7 +272,7 @@ def score_suspects(asked: argparse.Namespace, dataset: Dataset) -> dict[str, Any
         raise InputError(
             f"The labels of {run.path} are all the dataset's: make some with `swapped`."
         )
-    judges, _ = listen(run, snapshot, dataset.project)
+    judges, _ = hearing.listen(run, snapshot, dataset.project)
     flip, kind = snapshot.skeleton.flip_index, run.record().get("swapped", "person")
     share, draw = [], np.random.default_rng([asked.seed, 4])
     for _ in range(REDRAWN):
@@ -316,7 +286,7 @@ def score_suspects(asked: argparse.Namespace, dataset: Dataset) -> dict[str, Any
         "unseen": int(np.any([judge.unseen.any(axis=1) for judge in judges], axis=0).sum()),
         "found_in_first_tenth": round(found_first(judges, people, flip, injected), 4),
         "found_when_others_are_swapped": round(float(np.mean(share)), 4),
-        "interval": [round(float(end), 4) for end in np.quantile(share, [0.025, 0.975])],
+        "interval": between(share),
     }  # fmt: skip
 
 

@@ -54,11 +54,14 @@ def test_the_interval_of_a_better_measure_leaves_out_zero():
     good, poor = error + draw.normal(0, 0.1, len(person)), error + draw.normal(0, 0.4, len(person))
     asked = argparse.Namespace(seed=0, draws=100)
     found = bench.compared(good, poor, error, person, asked)
-    low, high = found["auroc_gain_interval"]
-    assert 0 < low < found["auroc_gain"] < high and found["precision_ratio"] > 1
+    low, high = found["intervals"]["gain"]["auroc"]
+    assert 0 < low < found["gain"]["auroc"] < high
+    ratio = found["ratio"]["precision_first_tenth"]
+    low, high = found["intervals"]["ratio"]["precision_first_tenth"]
+    assert 1 < low < ratio < high
     assert found["base_rate"] == pytest.approx((error > 0.15).mean(), abs=1e-4)
     same = bench.compared(good, good, error, person, asked)
-    assert same["auroc_gain"] == 0 and same["auroc_gain_interval"] == [0, 0]
+    assert same["gain"]["auroc"] == 0 and same["intervals"]["gain"]["auroc"] == [0, 0]
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ links that work without scripts; and a page loads only its own components.
 import contextlib
 import logging
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -85,7 +86,7 @@ def build(studio: Studio, jobs: Jobs | None = None) -> gr.Blocks:
 def application(studio: Studio) -> fastapi.FastAPI:
     """The whole server as an ASGI app: guard, own routes, pages."""
     app = fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    app.state.jobs = Jobs(studio)
+    app.state.jobs, token = Jobs(studio), secrets.token_urlsafe(32)
     app.add_middleware(
         CORSMiddleware, allow_origins=[]
     )  # Gradio then adds no permissions of its own
@@ -99,7 +100,7 @@ def application(studio: Studio) -> fastapi.FastAPI:
         media.routes(lambda number: reads.photo(studio, number), studio.project / "cache")
     )
     app.include_router(crops.routes(studio))
-    app.include_router(edits.routes(studio))
+    app.include_router(edits.routes(studio, token))
     app.include_router(looks.routes(studio))
     app.include_router(downloads.routes(studio))
     app.include_router(owner.routes(studio))

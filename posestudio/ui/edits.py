@@ -1,68 +1,40 @@
 """The keypoint editor's routes under /api: sessions, documents, the queue, and edits that are saved when answered.
 
 Thin: a route checks the shape of what comes, calls a verb of the studio, and says in JSON what came of it. Every
-failure is {"error": {"kind": "invalid" | "not_found" | "conflict" | "token" | "busy", "message"}}.
+failure has the form of ui/answers.py.
 """
 
 import getpass
-import hmac
-import json
-import logging
-import secrets
-from collections.abc import Callable, Coroutine
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, Response
-from fastapi.routing import APIRoute
+from fastapi.responses import JSONResponse
 
-from posestudio.errors import NotFound, PoseStudioError, StoreError
+from posestudio.errors import PoseStudioError, StoreError
 from posestudio.store.journal import Conflict
 from posestudio.studio import maps
 from posestudio.studio.studio import Studio
 from posestudio.ui import deeds, reads, sides
+from posestudio.ui.answers import (
+    STATUS,
+    Id,
+    Plain,
+    Unanswerable,
+    answered,
+    body_of,
+    failure,
+    kind_of,
+)
 
-TOKEN = "X-PoseStudio-Token"
-MAX_BODY = 2 << 20
 MAX_EDITS = 500
 THUMB, CROP, SHEET = 160, 96, 320
 """Widths in pixels of the queue's pictures and of the sheet's."""
 
-Id = Annotated[int, Path(ge=0, lt=2**62)]
 
-STATUS = {"invalid": 400, "not_found": 404, "conflict": 409, "token": 403, "busy": 503}
-
-log = logging.getLogger(__name__)
-
-
-class _Unanswerable(Exception):
-    """The rest of a batch cannot be saved now; the page keeps it and sends it again."""
-
-
-class _Plain(APIRoute):
-    """A route that says in our form what is wrong with its address."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The handler with its validation errors turned into answers."""
-        handler = super().get_route_handler()
-
-        async def answer(request: Request) -> Response:
-            try:
-                return await handler(request)
-            except RequestValidationError as error:
-                first = error.errors()[0]
-                where = ".".join(str(part) for part in first["loc"][1:])
-                return failure("invalid", f"{where}: {first['msg']}.")
-
-        return answer
-
-
-def routes(studio: Studio) -> APIRouter:
-    """The routes over one studio; the token is new at each start."""
-    router = APIRouter(prefix="/api", route_class=_Plain)
-    token = secrets.token_urlsafe(32)
+def routes(studio: Studio, token: str) -> APIRouter:
+    """The routes over one studio; `token` is what a page must know to change something, new at each start."""
+    router = APIRouter(prefix="/api", route_class=Plain)
     _offer_reading(router, studio, token)
     _offer_writing(router, studio, token)
     return router
@@ -71,19 +43,19 @@ def routes(studio: Studio) -> APIRouter:
 def _offer_reading(router: APIRouter, studio: Studio, token: str) -> None:
     @router.get("/session")
     def session() -> JSONResponse:
-        return _answered(lambda: _session(studio, token))
+        return answered(lambda: _session(studio, token))
 
     @router.get("/people/{instance_id}")
     def person(instance_id: Id, run: str | None = None) -> JSONResponse:
-        return _answered(lambda: studio.call("document", instance_id=instance_id, run=run or None))
+        return answered(lambda: studio.call("document", instance_id=instance_id, run=run or None))
 
     @router.get("/people/{instance_id}/history")
     def history(instance_id: Id) -> JSONResponse:
-        return _answered(lambda: {"rows": studio.call("history", instance_id=instance_id)})
+        return answered(lambda: {"rows": studio.call("history", instance_id=instance_id)})
 
     @router.get("/people/{instance_id}/heat")
     def heat(instance_id: Id, run: str | None = None) -> JSONResponse:
-        answer = _answered(lambda: maps.heat(studio, instance_id, run or None))
+        answer = answered(lambda: maps.heat(studio, instance_id, run or None))
         if answer.status_code == STATUS["invalid"]:
             answer.status_code = STATUS["not_found"]  # there is nothing to see of a person of val
         return answer
@@ -96,7 +68,7 @@ def _offer_reading(router: APIRouter, studio: Studio, token: str) -> None:
         limit: int = 200,
         minutes: float | None = None,
     ) -> JSONResponse:
-        return _answered(
+        return answered(
             lambda: _queue(
                 studio, split=split or None, order=order or None, run=run or None,
                 limit=min(limit, 1000), minutes=minutes,
@@ -112,7 +84,7 @@ def _offer_reading(router: APIRouter, studio: Studio, token: str) -> None:
         split: str | None = None,
         run: str | None = None,
     ) -> JSONResponse:
-        return _answered(
+        return answered(
             lambda: _sheet(
                 studio, keypoint=keypoint, order=order, offset=offset, limit=min(limit, 200),
                 split=split or None, run=run or None,
@@ -123,90 +95,29 @@ def _offer_reading(router: APIRouter, studio: Studio, token: str) -> None:
 def _offer_writing(router: APIRouter, studio: Studio, token: str) -> None:
     @router.post("/edits")
     async def edits(request: Request) -> JSONResponse:
-        body = await _body(request, token)
+        body = await body_of(request, token)
         if isinstance(body, JSONResponse):
             return body
         listed = body.get("edits")
         if not isinstance(listed, list) or not 0 < len(listed) <= MAX_EDITS:
             return failure("invalid", f"edits must be a list of 1 to {MAX_EDITS} edits.")
         return await run_in_threadpool(
-            lambda: _answered(lambda: {"results": _save(studio, listed)})
+            lambda: answered(lambda: {"results": _save(studio, listed)})
         )
 
     @router.post("/people/{instance_id}/predict")
     async def predict(instance_id: Id, request: Request) -> JSONResponse:
-        body = await _body(request, token)
+        body = await body_of(request, token)
         if isinstance(body, JSONResponse):
             return body
         run = body.get("run")
         if run is not None and not isinstance(run, str):
             return failure("invalid", "run must be a text.")
         return await run_in_threadpool(
-            lambda: _answered(
+            lambda: answered(
                 lambda: {"document": maps.predict_person(studio, instance_id, run or None)}
             )
         )
-
-
-def failure(kind: str, message: str, **more: Any) -> JSONResponse:
-    """An answer that says what went wrong."""
-    return JSONResponse(
-        {"error": {"kind": kind, "message": message}, **more}, status_code=STATUS[kind]
-    )
-
-
-def kind_of(error: PoseStudioError) -> str:
-    """The word for an error."""
-    if isinstance(error, Conflict):
-        return "conflict"
-    if isinstance(error, StoreError):
-        return "busy"
-    return "not_found" if isinstance(error, NotFound) else "invalid"
-
-
-def _answered(make: Callable[[], Any]) -> JSONResponse:
-    """What `make` gives as JSON, or its error."""
-    try:
-        return JSONResponse(make(), headers={"Cache-Control": "no-store"})
-    except PoseStudioError as error:
-        return failure(kind_of(error), str(error))
-    except _Unanswerable as error:
-        return failure("busy", str(error))
-    except Exception as error:
-        log.exception("a route of the editor failed")
-        return JSONResponse(
-            {
-                "error": {
-                    "kind": "busy",
-                    "message": f"The studio failed: {error!r}. See its output.",
-                }
-            },
-            status_code=500,
-        )
-
-
-async def _body(request: Request, token: str) -> dict[str, Any] | JSONResponse:
-    """The JSON object of a request that carries the session's token, or why it is refused."""
-    if not hmac.compare_digest(request.headers.get(TOKEN, "").encode(), token.encode()):
-        return failure(
-            "token", "The session is over: the studio was started again. Load the page anew."
-        )
-    body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > MAX_BODY:
-            return failure("invalid", f"A request may hold {MAX_BODY >> 20} MiB.")
-    try:
-        record = json.loads(bytes(body), parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        return failure("invalid", f"The request is not JSON: {error}.")
-    if not isinstance(record, dict):
-        return failure("invalid", "The request must be a JSON object.")
-    return record
-
-
-def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is no number")
 
 
 def _session(studio: Studio, token: str) -> dict[str, Any]:
@@ -266,7 +177,7 @@ def _save_one(studio: Studio, edit: Any, before: list[str]) -> dict[str, Any]:
     try:
         return {"edit_id": edit_id, "ok": True, **deeds.carry_out(studio, edit, before)}
     except StoreError as error:
-        raise _Unanswerable(str(error)) from error
+        raise Unanswerable(str(error)) from error
     except PoseStudioError as error:
         result = {
             "edit_id": edit_id,

@@ -2,6 +2,7 @@
 
 import json
 import math
+import secrets
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from fastapi.testclient import TestClient
 
 from posestudio.core.skeleton import COCO17
 from posestudio.studio.studio import STORE_FILE, Studio
-from posestudio.ui import edits
+from posestudio.ui import answers, edits
 from posestudio.ui.guard import Guard
 from tests import edited
 from tests.edited import BAD, K, Made
@@ -32,7 +33,7 @@ def studio(made: Made):
 def server(studio: Studio) -> TestClient:
     app = FastAPI()
     app.add_middleware(Guard)
-    app.include_router(edits.routes(studio))
+    app.include_router(edits.routes(studio, secrets.token_urlsafe(32)))
     return TestClient(app, base_url=ADDRESS)
 
 
@@ -59,7 +60,7 @@ class Page:
         return self.send(self.edit(instance, deed, **fields))[0]
 
     def post(self, body, token: str | None = None):
-        headers = {edits.TOKEN: self.token if token is None else token}
+        headers = {answers.TOKEN: self.token if token is None else token}
         return self.client.post("/api/edits", json=body, headers=headers)
 
     def document(self, instance: int):
@@ -387,7 +388,7 @@ def test_orders_of_the_queue(page, made):
 def test_only_the_page_of_this_start_may_change_anything(page, made, token):
     body = {"edits": [page.edit(made.open[0], "hide")]}
     answer = page.client.post(
-        "/api/edits", json=body, headers={edits.TOKEN: token.encode()} if token else {}
+        "/api/edits", json=body, headers={answers.TOKEN: token.encode()} if token else {}
     )
     assert answer.status_code == 403 and answer.json()["error"]["kind"] == "token"
     assert not page.document(made.open[0])["hidden"]
@@ -396,7 +397,7 @@ def test_only_the_page_of_this_start_may_change_anything(page, made, token):
 def test_another_site_may_not_change_anything(page, made):
     body = {"edits": [page.edit(made.open[0], "hide")]}
     for origin in ("http://evil.example", "null"):
-        headers = {edits.TOKEN: page.token, "Origin": origin}
+        headers = {answers.TOKEN: page.token, "Origin": origin}
         assert page.client.post("/api/edits", json=body, headers=headers).status_code == 403
     assert not page.document(made.open[0])["hidden"]
 
@@ -410,7 +411,7 @@ def test_another_site_may_not_change_anything(page, made):
     ids=lambda body: body[:14].decode("latin-1"),
 )  # fmt: skip
 def test_a_body_that_is_no_list_of_edits_is_refused(page, body):
-    answer = page.client.post("/api/edits", content=body, headers={edits.TOKEN: page.token})
+    answer = page.client.post("/api/edits", content=body, headers={answers.TOKEN: page.token})
     assert answer.status_code == 400 and answer.json()["error"]["kind"] == "invalid"
 
 
@@ -470,7 +471,7 @@ def test_an_edit_that_is_wrong_is_refused_alone(page, made, studio, fields):
     bad = {**page.edit(made.open[0], "hide"), **fields}
     text = json.dumps({"edits": [bad, "no edit", good]})
     if "NaN" in text:
-        answer = page.client.post("/api/edits", content=text, headers={edits.TOKEN: page.token})
+        answer = page.client.post("/api/edits", content=text, headers={answers.TOKEN: page.token})
         assert answer.status_code == 400 and rows() == before
         return
     first, second, third = page.send(bad, "no edit", good)
@@ -485,6 +486,52 @@ def test_addresses_that_name_nobody(page):
     assert page.client.get("/api/people/9999/history").status_code == 404
     assert page.client.get("/api/people/nobody").json()["error"]["kind"] == "invalid"
     assert page.do(9999, "hide")["error"]["kind"] == "not_found"
+
+
+def test_maps_are_of_runs_with_students_and_never_of_val(page, made):
+    heat = f"/api/people/{made.open[0]}/heat"
+    for address in (heat, heat + "?run=nothing", "/api/people/9999/heat"):
+        answer = page.client.get(address)
+        assert answer.status_code == 404 and answer.json()["error"]["kind"] == "not_found"
+    answer = page.client.get(f"/api/people/{made.val[0]}/heat")
+    assert answer.status_code == 404 and answer.json()["error"]["kind"] == "invalid"
+    predict = f"/api/people/{made.open[0]}/predict"
+    assert page.client.post(predict, json={}).json()["error"]["kind"] == "token"
+    headers = {edits.TOKEN: page.token}
+    assert page.client.post(predict, json={}, headers=headers).status_code == 404
+    assert page.client.post(predict, json={"run": 5}, headers=headers).status_code == 400
+    assert page.client.get(f"/api/people/{2**80}").json()["error"]["kind"] == "invalid"
+
+
+def test_a_sheet_is_accepted_flagged_and_taken_back(page, made):
+    asked = {"keypoint": "left_wrist", "order": "doubt"}
+    sheet = page.client.get("/api/sheet", params=asked).json()
+    assert sheet["total"] == 7 and sheet["items"][0]["crop"].startswith("/media/")
+    good, bad = sheet["items"][:2]
+    results = page.send(
+        page.edit(
+            good["instance_id"], "accept", keypoints=[sheet["index"]],
+            prediction_id=good["prediction_id"], base_revision=good["revision"],
+        ),
+        page.edit(
+            bad["instance_id"], "mark", kind="flag", keypoint=sheet["index"], text="left wrist"
+        ),
+    )  # fmt: skip
+    assert [one["ok"] for one in results] == [True, True]
+    point = page.document(good["instance_id"])["keypoints"][sheet["index"]]
+    assert (point["x"], point["y"]) == (good["x"], good["y"])
+    assert page.client.get("/api/sheet", params=asked).json()["total"] == 5
+    page.send(
+        page.edit(good["instance_id"], "undo", base_revision=results[0]["revision"]),
+        page.edit(bad["instance_id"], "mark", kind="unflag"),
+    )
+    again = page.client.get("/api/sheet", params=asked).json()
+    order = [[item["instance_id"] for item in one["items"]] for one in (sheet, again)]
+    assert order[0] == order[1] and again["items"][0]["revision"] > good["revision"]
+    wrong = page.client.get("/api/sheet", params={"keypoint": "nose", "split": "val"})
+    assert wrong.status_code == 400
+    assert page.client.get("/api/sheet").json()["error"]["kind"] == "invalid"
+    assert page.client.get("/api/sheet", params={"keypoint": "tail"}).status_code == 404
 
 
 def test_a_busy_store_keeps_the_page_waiting_with_its_edits(made):

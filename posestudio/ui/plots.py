@@ -116,8 +116,8 @@ def error_kinds(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
     for kind in ERROR_KINDS:
         figure.add_bar(
             y=names, x=[row["error_kinds"][kind] for row in known], name=kind, orientation="h",
-            marker={"color": KIND_COLORS[kind], "pattern": {"shape": KIND_PATTERNS[kind], "size": 5, "solidity": 0.35},
-                    "line": {"width": 0}},
+            marker={"color": KIND_COLORS[kind], "line": {"width": 0},
+                    "pattern": {"shape": KIND_PATTERNS[kind], "size": 5, "solidity": 0.3, "fillmode": "overlay"}},
             hovertemplate="%{y}: %{x:.1%} " + kind + "<extra></extra>",
         )  # fmt: skip
     figure.update_layout(barmode="stack", bargap=0.28)

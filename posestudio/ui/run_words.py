@@ -113,8 +113,8 @@ def judged_on(people: int, rough: bool) -> str:
     return f"on {people:,} val people{', rough: under 50' if rough else ''}"
 
 
-def wrong(case: Mapping[str, Any], most: int = 3) -> str:
-    """What is wrong with a person's prediction: "3 misses: left wrist 40 px, ...; 2 jitter"."""
+def wrong(case: Mapping[str, Any], most: int = 2) -> str:
+    """What is wrong with a person's prediction: "3 misses: left wrist 40 px and 2 more; 2 jitter"."""
     parts = []
     for kind, plural in (
         ("miss", "misses"), ("swap", "swaps"), ("inversion", "inversions"), ("jitter", "jitter"),
@@ -125,9 +125,13 @@ def wrong(case: Mapping[str, Any], most: int = 3) -> str:
         )
         if not mine:
             continue
+        count = f"{len(mine)} {kind if len(mine) == 1 else plural}"
+        if kind == "jitter" and parts:
+            parts.append(count)
+            continue
         names = ", ".join(_away(row) for row in mine[:most])
         more = f" and {len(mine) - most} more" if len(mine) > most else ""
-        parts.append(f"{len(mine)} {kind if len(mine) == 1 else plural}: {names}{more}")
+        parts.append(f"{count}: {names}{more}")
     return "; ".join(parts) or "nothing by its kinds of error"
 
 

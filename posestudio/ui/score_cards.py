@@ -11,6 +11,8 @@ from posestudio.studio.jobs import Job
 from posestudio.ui import cards, run_words, texts
 
 Record = Mapping[str, Any]
+FIRST = 6
+"""Worst people that are shown at once."""
 
 MEANING = {
     "AP": "mean over OKS 0.50 to 0.95", "AP50": "OKS 0.50", "AP75": "OKS 0.75", "APm": "medium people",
@@ -120,7 +122,14 @@ def worst(record: Record) -> str:
     found = record.get("worst") or []
     if not found:
         return ""
-    return f'<div class="ps-cases">{"".join(_case(case, record) for case in found)}</div>'
+    first, rest = (
+        "".join(_case(case, record) for case in part) for part in (found[:FIRST], found[FIRST:])
+    )
+    cases = f'<div class="ps-cases">{first}</div>'
+    if rest:
+        more = f"<summary>{len(found) - FIRST} more</summary>"
+        cases += f'<details class="ps-more">{more}<div class="ps-cases">{rest}</div></details>'
+    return cases
 
 
 def _case(case: Record, record: Record) -> str:
@@ -130,7 +139,7 @@ def _case(case: Record, record: Record) -> str:
         f'<article class="ps-case"><img loading="lazy" alt="Person {person}" '
         f'src="media/{int(case["image_id"])}/box/{person}?w=320"><div>'
         f"<span><b>OKS {case['oks']:.2f}</b>, person {person}</span><span>{escape(wrong)}</span>"
-        f'<div class="ps-next"><a class="ps-button" href="correct?instance={person}">Open in the editor</a>'
+        f'<div class="ps-next"><a class="ps-button" href="correct?instance={person}">Correct</a>'
         f'<a class="ps-button" href="inspect?instance={person}&amp;run={run}">Inspect</a></div></div></article>'
     )
 

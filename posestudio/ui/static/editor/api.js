@@ -58,6 +58,7 @@ export class Server {
       return await this.fetch(this.root + path, options);
     } catch (error) {
       if (error.name === "AbortError") throw error;
+      this.#token = null; // whoever answers next may have a new one
       throw new Away("The server does not answer.");
     }
   }

@@ -21,7 +21,13 @@ function ask(root, title, body, buttons) {
 }
 
 const button = (words, value, kind = "button") => el(kind, { value, type: "submit" }, words);
-const cancel = () => el("button", { value: "", type: "submit", formnovalidate: true }, "Cancel");
+
+/** Not a submit button, so that Enter in a field means the other one. */
+function cancel() {
+  const node = el("button", { type: "button" }, "Cancel");
+  node.addEventListener("click", () => node.closest("dialog").close(""));
+  return node;
+}
 
 /** The keys, from the table that binds them. */
 export function help(root) {

@@ -5,7 +5,7 @@ const STOPS = [
   [68, 1, 84], [71, 44, 122], [59, 81, 139], [44, 113, 142], [33, 144, 141], [39, 173, 129], [92, 200, 99],
   [170, 220, 50], [253, 231, 37],
 ];
-const TRANSPARENT_BELOW = 0.02;
+const TRANSPARENT_BELOW = 0.03;
 
 /** 256 RGBA colors: the higher, the more opaque, so that the photo stays to be seen where nothing is believed. */
 export function table() {
@@ -17,7 +17,7 @@ export function table() {
     for (let c = 0; c < 3; c += 1) {
       colors[4 * i + c] = STOPS[low][c] + (STOPS[low + 1][c] - STOPS[low][c]) * (place - low);
     }
-    colors[4 * i + 3] = value < TRANSPARENT_BELOW ? 0 : 255 * Math.min(1, 0.25 + 0.9 * value);
+    colors[4 * i + 3] = value < TRANSPARENT_BELOW ? 0 : 255 * (0.1 + 0.9 * value ** 0.6);
   }
   return colors;
 }

@@ -26,7 +26,7 @@ export function choice(label, options, value = "") {
 
 function menu() {
   const rows = [
-    ["editBox", "Move or resize the box"], ["predictAgain", "Predict this person again"], ["addPerson", "Add a person"],
+    ["copyPrevious", "Copy open keypoints from the frame before"], ["editBox", "Move or resize the box"], ["predictAgain", "Predict this person again"], ["addPerson", "Add a person"],
     ["addRegion", "Add a region to ignore"], ["handOver", "Hand this keypoint to another person"],
     ["handAll", "Hand all keypoints to another person"], ["mergeInto", "Merge this duplicate into another person"],
     ["hide", "Hide this person, or bring it back"],
@@ -79,7 +79,7 @@ export function layout(root, panel) {
   part.tools = el("div.pe-tools", { role: "toolbar", "aria-label": "Deeds" },
     tool("undo", "Undo", { picture: "undo" }), tool("redo", "Redo", { picture: "redo" }), menu(),
     tool("cycle", "Visible 2, hidden 1, outside 0", { short: "2 / 1 / 0" }), tool("swap", "Swap left and right", { short: "Swap" }),
-    tool("candidate", "Next candidate place", { short: "Candidate" }), tool("copyPrevious", "Copy from the frame before", { short: "Copy" }),
+    tool("candidate", "Next candidate place", { short: "Candidate" }),
     tool("flag", "Flag", { picture: "flag" }), tool("comment", "Comment", { picture: "comment" }),
     tool("cannotTellPerson", "Cannot tell this person", { short: "Cannot tell" }), tool("skip", "Skip this person", { short: "Skip" }),
     el("span.pe-gap"),
@@ -138,6 +138,7 @@ const OWN_PICTURE = /^\/media\/\d+(\/box\/\d+)?(\?[\w=&.-]*)?$/;
 function rowOf(item, open) {
   const address = [item.crop, item.thumb].find((one) => OWN_PICTURE.test(one ?? ""));
   const picture = el("img", { src: address ?? null, alt: "", width: 44, height: 44, loading: "lazy", decoding: "async" });
+  picture.addEventListener("error", () => { if (OWN_PICTURE.test(item.thumb ?? "")) picture.src = item.thumb; }, { once: true });
   const marks = (item.marks ?? []).map((mark) => String(mark.kind ?? mark).replace("_", " "));
   const small = [`person ${item.instance_id}`, item.split, ...new Set(marks)].join(" · ");
   const button = el("button.pe-item", { type: "button", title: item.reason },

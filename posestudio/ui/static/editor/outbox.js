@@ -28,7 +28,7 @@ export class Outbox extends EventTarget {
    * project: text that names the project. post: edits -> results; throws Away or Refused. storage: as localStorage.
    * locks: as navigator.locks, or null. channel: as a BroadcastChannel, or null.
    */
-  constructor({ project, post, storage, locks = null, channel = null, later = setTimeout, now = Date.now }) {
+  constructor({ project, post, storage, locks = null, channel = null, later = (run, ms) => setTimeout(run, ms), now = Date.now }) {
     super();
     this.prefix = `posestudio/outbox/${project}/`;
     this.refusedPrefix = `posestudio/refused/${project}/`;

@@ -120,6 +120,7 @@ export class Page {
     }
     this.part.rows.replaceChildren();
     this.drawQueue();
+    this.#address();
     this.#store();
     if (!go) return;
     const [first] = this.queue.upcoming(null);
@@ -231,7 +232,7 @@ export class Page {
     if (person !== this.person || this.people.here(person.id)?.person !== person) return;
     this.heat.load(maps);
     this.peaks = maps?.candidates ?? null;
-    this.selected();
+    this.heat.draw(this.deeds.selected);
     this.redraw();
   }
 

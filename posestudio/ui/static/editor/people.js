@@ -6,12 +6,14 @@ import { Person } from "./model.js";
 
 const KEPT = 40;
 const PHOTOS = 12;
+const ASKED = 5; // times at most for one document
 
 /** Only photos of this studio are shown. */
 const OWN_PHOTO = /^\/media\/\d+(\?[\w=&.-]*)?$/;
 
 export class People {
   #kept = new Map();
+  #newest = new Map(); // of each person, the newest revision that the server has told of
   #photos = new Map();
   run = "";
 
@@ -52,27 +54,36 @@ export class People {
   }
 
   async #load(id) {
-    const doc = await this.server.get(`/api/people/${id}`, { run: this.run });
-    return this.#ready(doc);
+    for (let i = 0; ; i += 1) {
+      const doc = await this.server.get(`/api/people/${id}`, { run: this.run });
+      const photo = await this.photo(doc.image.url);
+      if (this.#old(doc) && i < ASKED) continue; // an edit was saved while the answer was on its way
+      const person = new Person(doc);
+      this.#fill(person, doc);
+      return { person, photo, heat: null, at: Date.now() };
+    }
   }
 
-  async #ready(doc) {
-    const photo = await this.photo(doc.image.url);
-    const person = new Person(doc, this.#unsaved(doc.instance_id));
-    return { person, photo, heat: null, at: Date.now() };
+  #old(doc) {
+    return (doc.revision ?? 0) < (this.#newest.get(doc.instance_id) ?? 0);
   }
 
-  #unsaved(id) {
-    return this.outbox.waiting(id).map((entry) => entry.effect);
+  /** A document, with the edits that wait on top of it. */
+  #fill(person, doc) {
+    const waiting = this.outbox.waiting(person.id).filter(({ edit }) => edit.instance_id === person.id);
+    person.load(doc, waiting.map((entry) => entry.effect));
+    for (const { edit } of waiting) {
+      if (edit.deed === "box") person.box = [...edit.box];
+      if (edit.deed === "hide" || edit.deed === "restore") doc.hidden = edit.deed === "hide";
+    }
   }
 
   /** A newer document of a person; one that is older than what is known here is left. Returns whether it was taken. */
   take(doc) {
     const ready = this.here(doc.instance_id);
     if (!ready) return false;
-    const known = Math.max(0, ...ready.person.points.map((point) => point.revision ?? 0));
-    if ((doc.revision ?? 0) < known) return false;
-    ready.person.load(doc, this.#unsaved(doc.instance_id));
+    if (this.#old(doc)) return false;
+    this.#fill(ready.person, doc);
     ready.at = Date.now();
     return true;
   }
@@ -83,17 +94,9 @@ export class People {
     return this.take(doc);
   }
 
-  /** Put a document of another answer in as a person of its own. */
-  async put(doc) {
-    if (!this.take(doc)) {
-      const ready = await this.#ready(doc);
-      this.#kept.set(doc.instance_id, { ready, coming: Promise.resolve(ready) });
-    }
-    return this.here(doc.instance_id);
-  }
-
   /** An edit was saved: the keypoints that it touched have this revision now. */
   saved(id, keypoints, revision, stamp) {
+    this.#newest.set(id, Math.max(this.#newest.get(id) ?? 0, revision));
     const person = this.here(id)?.person;
     for (const k of keypoints) if (person?.points[k]) Object.assign(person.points[k], { revision, ...stamp });
   }

@@ -43,7 +43,7 @@ export class Pointer {
       slack: SLACK[event.pointerType] ?? SLACK.mouse, moved: false, shift: event.shiftKey, ...this.#meant(event, target),
     };
     this.stage.setPointerCapture(event.pointerId);
-    if (this.#drag.kind === "joint") this.deeds.select(this.#drag.k);
+    if (this.#drag.kind === "joint" && !this.#drag.click) this.deeds.select(this.#drag.k);
     if (this.#drag.kind === "pan") this.stage.classList.add("panning");
   }
 
@@ -59,11 +59,15 @@ export class Pointer {
     if (mode === "merge" || mode === "hand") return { kind: "pan", click: go };
     const joint = target.closest(".pe-joint");
     if (event.altKey && mode === null) return { kind: "person", click: null };
-    if (joint && mode === null) return { kind: "joint", k: Number(joint.dataset.k), click: null };
+    const place = ([x, y], shift) => this.deeds.click(x, y, shift);
+    if (joint && mode === null) {
+      // a keypoint that lies nowhere yet may belong right beside another: a click places it, a drag moves the other
+      return { kind: "joint", k: Number(joint.dataset.k), click: this.deeds.placing ? place : null };
+    }
     if (mode === "box") return { kind: this.#inBox(event) ? "box" : "pan", handle: "move", click: null };
     const tag = target.closest(".pe-tag");
     if (go && (tag || !this.deeds.placing)) return { kind: "pan", click: go };
-    return { kind: "pan", click: ([x, y], shift) => this.deeds.click(x, y, shift) };
+    return { kind: "pan", click: place };
   }
 
   #inBox(event) {
@@ -81,6 +85,7 @@ export class Pointer {
     if (!drag || drag.id !== event.pointerId) return undefined;
     const far = Math.hypot(event.clientX - drag.from[0], event.clientY - drag.from[1]);
     if (!drag.moved && far < drag.slack) return undefined;
+    if (!drag.moved && drag.kind === "joint") this.deeds.select(drag.k);
     drag.moved = true;
     const [x, y] = this.view.toImage(event);
     const by = [x - drag.at[0], y - drag.at[1]];

@@ -112,13 +112,14 @@ export class View {
       const tag = sv("g.pe-tag", { "data-id": other.instance_id }, sv("rect", { rx: 4, height: 24, y: -24 }),
         sv("text", { x: 7, y: -7.5 }, other.iscrowd ? `${other.instance_id} ignored` : String(other.instance_id)));
       tag.append(sv("title", {}, other.iscrowd ? "A region to ignore" : `Person ${other.instance_id}: click to go there`));
-      return { node, tag, at: [x, y] };
+      return { node, tag, box: other.box, width: 0 };
     });
     this.othersAt.replaceChildren(...this.#others.map((other) => other.node));
     this.layers.tags.replaceChildren(...this.#others.map((other) => other.tag));
-    for (const { tag } of this.#others) {
-      const [rect, text] = tag.children;
-      rect.setAttribute("width", Math.max(24, text.textContent.length * 7.2 + 14));
+    for (const other of this.#others) {
+      const [rect, text] = other.tag.children;
+      other.width = Math.max(24, text.textContent.length * 7.2 + 14);
+      rect.setAttribute("width", other.width);
     }
   }
 
@@ -150,9 +151,7 @@ export class View {
     this.world.classList.toggle("pixels", scale >= 6);
     this.othersAt.setAttribute("transform", `matrix(${scale},0,0,${scale},${tx},${ty})`);
     this.svg.classList.toggle("off", Boolean(what.hidden));
-    for (const { tag, at } of this.#others) {
-      tag.setAttribute("transform", `translate(${px(at[0] * scale + tx)} ${px(Math.max(24, at[1] * scale + ty))})`);
-    }
+    this.#drawTags();
     const now = person.points.map((_, k) => person.shown(k));
     const at = now.map((point) => (point ? camera.toScreen(point.x, point.y).map(px) : null));
     this.#drawLimbs(now, at);
@@ -160,6 +159,19 @@ export class View {
     this.#drawGhosts(what);
     this.#drawBox(what);
     this.#drawName(at, what);
+  }
+
+  /** The others' numbers, at their boxes, as long as these are in view. */
+  #drawTags() {
+    const { scale, tx, ty } = this.camera;
+    const [width, height] = this.room;
+    for (const { tag, width: own, box: [x, y, w, h] } of this.#others) {
+      const [left, top] = [x * scale + tx, y * scale + ty];
+      const seen = left < width && top < height && left + w * scale > 0 && top + h * scale > 0;
+      tag.style.display = seen ? "" : "none";
+      const across = Math.min(Math.max(0, left), width - own);
+      if (seen) tag.setAttribute("transform", `translate(${px(across)} ${px(Math.max(24, top))})`);
+    }
   }
 
   #drawLimbs(now, at) {

@@ -1,0 +1,724 @@
+"""The Correct page in a real browser over a real studio: keys, mouse, touch, outbox, undo, conflicts, many people."""
+
+import json
+import shutil
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from posestudio.studio.demo import make_demo
+from posestudio.studio.studio import Studio
+from tests.ui.browsers import FLAGS, App, Seen, watched
+
+pytestmark = pytest.mark.browser
+WAIT = 60_000
+LEFT_WRIST, RIGHT_WRIST, LEFT_ELBOW, RIGHT_ELBOW, LEFT_ANKLE = 9, 10, 7, 8, 15
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A demo project with enough labels for error probabilities, that nobody opens."""
+    folder = tmp_path_factory.mktemp("correct") / "made"
+    told = make_demo(folder, counts={"train": 64, "val": 4}, labeled=32)
+    if told["run_id"] is None:
+        pytest.fail("assets/demo has no students; scripts/make_demo_students.py makes them")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def project(made: Path) -> Path:
+    """The copy of it that the tests of this module share."""
+    return Path(shutil.copytree(made, made.parent / "project"))
+
+
+@pytest.fixture
+def own(made: Path, tmp_path: Path) -> Iterator[App]:
+    """A studio that a test may kill."""
+    studio = App(Path(shutil.copytree(made, tmp_path / "project"))).start()
+    yield studio
+    studio.kill()
+
+
+@pytest.fixture(scope="module")
+def app(project: Path) -> Iterator[App]:
+    studio = App(project).start()
+    yield studio
+    studio.kill()
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: Path) -> Iterator[Browser]:
+    with sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=str(chromium), args=FLAGS)
+        yield opened
+        opened.close()
+
+
+class Desk:
+    """One page of the editor, and what the server says."""
+
+    def __init__(self, seen: Seen, app: App) -> None:
+        self.seen, self.page, self.app = seen, seen.page, app
+
+    def go(self, address: str = "/correct", ready: bool = True) -> "Desk":
+        """Load an address and wait for a person."""
+        self.page.goto(self.app.address + address)
+        if ready:
+            self.page.wait_for_function("window.__editor?.ready()")
+        return self
+
+    def open(self, instance: int) -> "Desk":
+        self.go(f"/correct?instance={instance}")
+        self.page.wait_for_function("id => window.__editor.person()?.id === id", arg=instance)
+        return self
+
+    def ask(self, expression: str) -> Any:
+        """A value of the page's test handle, such as `selected()`."""
+        return self.page.evaluate(f"window.__editor.{expression}")
+
+    def until(self, expression: str) -> None:
+        self.page.wait_for_function(
+            f"(() => {{ const e = window.__editor; return {expression}; }})()"
+        )
+
+    def saved(self) -> "Desk":
+        """Wait until nothing waits any more."""
+        self.until("e.waiting().length === 0 && e.refused().length === 0")
+        return self
+
+    def press(self, *keys: str) -> "Desk":
+        for key in keys:
+            self.page.keyboard.press(key)
+        return self
+
+    def take(self, keypoint: int) -> "Desk":
+        """Take a keypoint in hand by its row in the list."""
+        self.page.locator(f".pe-row[data-k='{keypoint}']").click()
+        return self
+
+    def drag(self, keypoint: int, dx: int, dy: int) -> dict[str, float]:
+        """Drag a keypoint by screen pixels; returns where it was, in image pixels."""
+        before = self.ask(f"shown({keypoint})")
+        x, y = (round(value) for value in self.ask(f"point({keypoint})"))
+        self.page.mouse.move(x, y)
+        self.page.mouse.down()
+        self.page.mouse.move(x + dx // 3, y + dy // 2, steps=3)
+        self.page.mouse.move(x + dx, y + dy, steps=2)
+        self.page.mouse.up()
+        return before
+
+    def words(self) -> str:
+        return self.page.inner_text(".pe-live")
+
+    def get(self, path: str) -> Any:
+        """What the server answers to a GET."""
+        with urllib.request.urlopen(self.app.address + path, timeout=30) as answer:
+            return json.loads(answer.read())
+
+    def document(self, instance: int) -> dict[str, Any]:
+        return self.get(f"/api/people/{instance}")
+
+    def label(self, instance: int, keypoint: int) -> tuple[str, float | None, float | None, int]:
+        """What the server has for a keypoint."""
+        found = self.document(instance)["keypoints"][keypoint]
+        return found["state"], found["x"], found["y"], found["v"]
+
+    def rows(self, instance: int) -> list[dict[str, Any]]:
+        return self.get(f"/api/people/{instance}/history")["rows"]
+
+
+@pytest.fixture
+def make_desk(browser: Browser, app: App) -> Iterator[Any]:
+    """Pages in contexts of their own; nothing may have been asked of other hosts or complained of."""
+    opened: list[tuple[Any, Seen]] = []
+
+    def make(studio: App = app, **options: Any) -> Desk:
+        options.setdefault("viewport", {"width": 1366, "height": 768})
+        context = browser.new_context(**options)
+        context.set_default_timeout(WAIT)
+        opened.append((context, watched(context, studio.address)))
+        return Desk(opened[-1][1], studio)
+
+    yield make
+    for context, seen in opened:
+        context.close()
+        assert seen.elsewhere == []
+        assert not [line for line in seen.complaints if "ERR_CONNECTION" not in line]
+
+
+@pytest.fixture
+def desk(make_desk: Any) -> Desk:
+    return make_desk()
+
+
+@pytest.fixture(scope="module")
+def fresh(project: Path, app: App) -> Iterator[Any]:
+    """People without labels, a new one at each call; `wide` for one in a photo that is not square."""
+    with urllib.request.urlopen(f"{app.address}/api/queue?limit=100", timeout=60) as answer:
+        items = json.loads(answer.read())["items"]
+    left = [item["instance_id"] for item in items]
+
+    def take(fits: Any = lambda document: True) -> int:
+        for number in left:
+            with urllib.request.urlopen(f"{app.address}/api/people/{number}", timeout=60) as answer:
+                if fits(json.loads(answer.read())):
+                    left.remove(number)
+                    return number
+        raise AssertionError("no person fits")
+
+    yield take
+
+
+def within(document: dict[str, Any], *keypoints: int) -> bool:
+    """Whether predictions lie well inside the photo, so that a drag does not end at its edge."""
+    size = document["image"]
+    points = [document["keypoints"][k]["prediction"] for k in keypoints]
+    return all(
+        p and 60 < p["x"] < size["width"] - 60 and 60 < p["y"] < size["height"] - 60 for p in points
+    )
+
+
+def alone(document: dict[str, Any]) -> bool:
+    return not document["others"]
+
+
+def test_a_drag_stores_exactly_what_was_dragged(fresh: Any, make_desk: Any):
+    """Three zooms, a scrolled page, a photo that is not square."""
+    person = fresh(
+        lambda d: d["image"]["width"] != d["image"]["height"] and within(d, LEFT_ELBOW) and alone(d)
+    )
+    desk = make_desk(viewport={"width": 1200, "height": 500}).open(person)
+    desk.page.evaluate("window.scrollTo(0, 60)")
+    desk.until("window.scrollY === 60")
+    scales = set()
+    for clicks, (dx, dy) in ((0, (23, -17)), (3, (-40, 12)), (-7, (9, 14))):
+        for _ in range(abs(clicks)):
+            desk.press("+" if clicks > 0 else "-")
+        desk.take(LEFT_ELBOW)
+        scale = desk.ask("camera().scale")
+        scales.add(round(scale, 3))
+        before = desk.drag(LEFT_ELBOW, dx, dy)
+        state, x, y, v = desk.saved().label(person, LEFT_ELBOW)
+        assert state == "placed" and v == 2 and x is not None and y is not None
+        assert abs(x - (before["x"] + dx / scale)) < 0.1
+        assert abs(y - (before["y"] + dy / scale)) < 0.1
+        assert desk.page.evaluate("window.scrollY") == 60
+    assert len(scales) == 3
+
+
+def test_the_wheel_zooms_at_the_pointer_and_drags_pan(fresh: Any, desk: Desk):
+    person = fresh(lambda d: within(d, LEFT_ELBOW) and alone(d))
+    desk.open(person)
+    x, y = desk.ask(f"point({LEFT_ELBOW})")
+    desk.page.mouse.move(x, y)
+    before = desk.ask("camera().scale")
+    desk.page.mouse.wheel(0, -400)
+    desk.until(f"e.camera().scale > {1.4 * before}")
+    after = desk.ask(f"point({LEFT_ELBOW})")
+    assert abs(after[0] - x) < 0.5 and abs(after[1] - y) < 0.5
+    box = desk.page.locator(".pe-stage").bounding_box()
+    assert box is not None
+    start = (box["x"] + 12, box["y"] + box["height"] - 12)
+    desk.page.mouse.move(*start)
+    desk.page.mouse.down()
+    desk.page.mouse.move(start[0] + 50, start[1] - 30, steps=4)
+    desk.page.mouse.up()
+    moved = desk.ask(f"point({LEFT_ELBOW})")
+    assert abs(moved[0] - after[0] - 50) < 0.5 and abs(moved[1] - after[1] + 30) < 0.5
+    desk.press("f")
+    assert desk.ask("history()") == {"done": 0, "undone": 0}, "looking around is no edit"
+
+
+def test_the_keyboard_alone_corrects_a_person(fresh: Any, desk: Desk):
+    person = fresh(lambda d: within(d, LEFT_WRIST) and alone(d))
+    desk.open(person)
+    assert desk.page.evaluate("document.activeElement.className").startswith("pe-stage")
+    first = desk.ask("uncertain()[0]")
+    assert desk.ask("selected()") == first
+    desk.press("Tab")
+    assert desk.ask("selected()") == desk.ask("uncertain()[1]")
+    desk.press("Shift+Tab")
+    assert desk.ask("selected()") == first
+    desk.press("1", "0")
+    assert desk.ask("selected()") == LEFT_WRIST
+    before = desk.ask(f"shown({LEFT_WRIST})")
+    desk.press("ArrowRight", "ArrowRight", "Shift+ArrowUp", "Alt+ArrowLeft")
+    _, x, y, v = desk.saved().label(person, LEFT_WRIST)
+    assert x is not None and y is not None
+    assert abs(x - before["x"] - 1.9) < 0.02 and abs(y - before["y"] + 10) < 0.02 and v == 2
+    desk.press("v")
+    assert desk.saved().label(person, LEFT_WRIST)[3] == 1
+    desk.press("v")
+    assert desk.saved().label(person, LEFT_WRIST)[0] == "absent"
+    desk.press("v")
+    assert desk.saved().label(person, LEFT_WRIST)[:2] == ("placed", x)
+    desk.press("Shift+V")
+    assert desk.saved().document(person)["keypoints"][LEFT_WRIST]["absent_reason"] == "cannot tell"
+    desk.press("Delete")
+    assert desk.saved().label(person, LEFT_WRIST)[0] == "open"
+    desk.press("Enter")
+    assert desk.saved().rows(person)[-1]["origin"] == "accept"
+    assert desk.ask("selected()") != LEFT_WRIST, "on to the next uncertain one"
+    desk.press("s")
+    desk.press("Escape")
+    focused = "document.activeElement.dataset.command"
+    assert desk.page.evaluate(focused) == "undo", "Escape leaves the photo"
+    desk.press("Tab", "Tab")
+    assert desk.page.evaluate("document.activeElement.className") != "pe-stage"
+
+
+def test_undo_and_redo_go_without_end_and_across_people(fresh: Any, desk: Desk):
+    one, two = fresh(alone), fresh(alone)
+    desk.open(one).take(LEFT_WRIST).press("v", "ArrowRight", "ArrowRight")
+    desk.open(two).take(LEFT_ANKLE).press("v", "Shift+V", "v")
+    assert desk.saved().ask("history()") == {"done": 6, "undone": 0}
+    for _ in range(6):
+        desk.press("Control+z")
+    desk.until(f"e.person().id === {one} && e.history().undone === 6")
+    desk.saved()
+    assert desk.label(one, LEFT_WRIST)[0] == desk.label(two, LEFT_ANKLE)[0] == "open"
+    assert "undo" in {row["origin"] for row in desk.rows(two)}
+    for _ in range(6):
+        desk.press("Control+Shift+z")
+    desk.until(f"e.person().id === {two} && e.history().undone === 0")
+    desk.saved()
+    assert desk.label(one, LEFT_WRIST)[3] == 1
+    assert desk.label(two, LEFT_ANKLE)[0] == desk.ask(f"person().points[{LEFT_ANKLE}].state")
+    desk.page.reload()
+    desk.until("e?.ready()")
+    desk.press("Control+z")
+    desk.until("e.history().undone === 1")
+    desk.saved()
+    undone = [row for row in desk.rows(two) if row["undoes"] is not None]
+    assert undone[-1]["undoes"] in {row["edit_id"] for row in desk.rows(two)}
+
+
+def test_a_person_takes_two_actions_a_wrong_keypoint_and_one_more(fresh: Any, make_desk: Any):
+    """Correct what is wrong by a drag, or by Tab and a click; then Ctrl+Enter."""
+
+    def sure(document: dict[str, Any]) -> bool:
+        inside = document["image"]
+        guesses = [point["prediction"] for point in document["keypoints"]]
+        near = all(
+            0 <= p["x"] < inside["width"] and 0 <= p["y"] < inside["height"] for p in guesses
+        )
+        return near and all(p["error"] <= 0.2 for p in guesses) and alone(document)
+
+    for wrong in (0, 1, 3):
+        person = fresh(lambda d: sure(d) and within(d, LEFT_WRIST, RIGHT_WRIST, LEFT_ELBOW))
+        desk = make_desk().open(person)
+        actions = 0
+        for keypoint in (LEFT_WRIST, RIGHT_WRIST, LEFT_ELBOW)[:wrong]:
+            desk.drag(keypoint, 21, 13)
+            actions += 1
+        desk.press("Control+Enter")
+        actions += 1
+        desk.until(f"e.person().id !== {person}")
+        desk.saved()
+        assert actions <= 2 * wrong + 1
+        states = [point["state"] for point in desk.document(person)["keypoints"]]
+        assert states == ["placed"] * 17
+        origins = [row["origin"] for row in desk.rows(person)]
+        assert (origins.count("edit"), origins.count("accept")) == (wrong, 17 - wrong)
+
+
+def test_accept_all_stops_at_what_is_over_the_limit(fresh: Any, desk: Desk):
+    person = fresh(lambda d: any((p["prediction"]["error"] or 0) > 0.2 for p in d["keypoints"]))
+    over = [
+        k
+        for k, p in enumerate(desk.document(person)["keypoints"])
+        if p["prediction"]["error"] > 0.2
+    ]
+    desk.open(person).press("Control+Enter")
+    assert desk.ask("person().id") == person
+    assert "over the error limit of 20 %" in desk.page.inner_text(".pe-banner")
+    desk.saved()
+    states = [point["state"] for point in desk.document(person)["keypoints"]]
+    assert all(states[k] == "open" for k in over) and states.count("placed") > 0
+    assert desk.ask("selected()") in over
+    desk.press("Control+Enter")
+    desk.until(f"e.person().id !== {person}")
+    desk.saved()
+    assert {point["state"] for point in desk.document(person)["keypoints"]} == {"placed"}
+
+
+def test_swap_candidates_and_moving_the_whole_person(fresh: Any, desk: Desk):
+    person = fresh(lambda d: within(d, LEFT_ELBOW, RIGHT_ELBOW, LEFT_WRIST, RIGHT_WRIST))
+    desk.open(person).take(LEFT_ELBOW)
+    was = {k: desk.ask(f"shown({k})") for k in (7, 8, 9, 10)}
+    desk.press("x")
+    for k, other in ((7, 8), (8, 7), (9, 10), (10, 9)):
+        now = desk.ask(f"shown({k})")
+        assert abs(now["x"] - was[other]["x"]) < 0.01 and now["by"] == "label"
+    desk.press("Control+z")
+    assert desk.ask("shown(7)")["by"] == "prediction"
+    desk.until("e.heat().loaded")
+    found = desk.ask(f"candidates({LEFT_WRIST})")
+    desk.take(LEFT_WRIST).press("c")
+    assert desk.ask(f"shown({LEFT_WRIST})")["by"] == "label"
+    places = {(round(one["x"], 1), round(one["y"], 1)) for one in found}
+    now = desk.ask(f"shown({LEFT_WRIST})")
+    assert (round(now["x"], 1), round(now["y"], 1)) in places
+    desk.press("Control+z")
+    x, y = desk.ask(f"point({LEFT_ELBOW})")
+    shown = [desk.ask(f"shown({k})") for k in range(17)]
+    scale = desk.ask("camera().scale")
+    desk.page.keyboard.down("Alt")
+    desk.page.mouse.move(x + 30, y + 30)
+    desk.page.mouse.down()
+    desk.page.mouse.move(x + 35, y + 42, steps=3)
+    desk.page.mouse.up()
+    desk.page.keyboard.up("Alt")
+    after = [desk.ask(f"shown({k})") for k in range(17)]
+    for a, b in zip(shown, after, strict=True):
+        assert abs(b["x"] - a["x"] - 5 / scale) < 0.05 and abs(b["y"] - a["y"] - 12 / scale) < 0.05
+    assert desk.saved().ask("history()")["done"] == 1
+    assert len({row["edit_id"] for row in desk.rows(person) if row["undoes"] is None}) == 3
+
+
+def test_the_drawn_edit_is_there_when_the_key_event_ends(fresh: Any, desk: Desk):
+    """Synchronous, so within the frame of the key press."""
+    desk.open(fresh(lambda d: within(d, LEFT_WRIST))).take(LEFT_WRIST)
+    moved = desk.page.evaluate(
+        """k => {
+          const joint = document.querySelector(`.pe-joint[data-k='${k}']`);
+          const before = joint.getAttribute('transform');
+          const stage = document.querySelector('.pe-stage');
+          stage.dispatchEvent(new KeyboardEvent('keydown', {key: 'ArrowRight', bubbles: true, cancelable: true}));
+          const after = joint.getAttribute('transform');
+          document.dispatchEvent(new KeyboardEvent('keyup', {key: 'ArrowRight', bubbles: true}));
+          return [before, after];
+        }""",
+        LEFT_WRIST,
+    )
+    assert moved[0] != moved[1]
+    desk.saved()
+
+
+def test_edits_survive_a_killed_server_and_a_reload(own: App, make_desk: Any):
+    """kill -9, five edits, a new server: all five arrive, once, in order."""
+    desk = make_desk(own).go()
+    person = desk.ask("person().id")
+    desk.take(LEFT_WRIST).press("v")
+    desk.saved()
+    assert "saved at" in desk.page.inner_text(".pe-saved")
+    own.kill()
+    for key in ("ArrowRight", "ArrowDown", "v", "v", "Shift+V"):
+        desk.press(key)
+    desk.until("e.away() && e.waiting().length === 5")
+    assert "5 waiting" in desk.page.inner_text(".pe-saved")
+    expected = desk.page.evaluate("window.__editor.waiting().map(edit => edit.edit_id)")
+    own.start()
+    desk.until("e?.ready() && e.waiting().length === 0")
+    desk.saved()
+    desk.page.reload()
+    desk.until("e?.ready()")
+    arrived = [row["edit_id"] for row in desk.rows(person)]
+    assert len(arrived) == 6 and arrived[1:] == expected
+    assert desk.document(person)["keypoints"][LEFT_WRIST]["absent_reason"] == "cannot tell"
+    assert desk.ask("person().id") == person
+
+
+def test_edits_wait_through_a_reload_while_the_server_is_away(own: App, make_desk: Any):
+    """The page is gone while the server is down; the next page delivers."""
+    desk = make_desk(own).go()
+    person = desk.ask("person().id")
+    own.kill()
+    desk.take(LEFT_ANKLE).press("v", "ArrowLeft", "ArrowLeft")
+    desk.until("e.waiting().length === 3")
+    desk.page.goto("about:blank")
+    own.start()
+    desk.go(f"/correct?instance={person}")
+    desk.until("e.waiting().length === 0")
+    assert len(desk.rows(person)) == 3
+    assert desk.ask(f"shown({LEFT_ANKLE}).by") == "label"
+
+
+def test_two_tabs_deliver_each_edit_once(fresh: Any, desk: Desk):
+    one, two = fresh(alone), fresh(alone)
+    desk.open(one)
+    other = Desk(watched(desk.page.context, desk.app.address), desk.app).open(two)
+    for _ in range(4):
+        desk.take(LEFT_WRIST).press("ArrowRight")
+        other.take(LEFT_WRIST).press("ArrowLeft")
+    desk.saved()
+    other.saved()
+    assert [len(desk.rows(number)) for number in (one, two)] == [4, 4]
+    assert other.seen.complaints == []
+
+
+def test_two_people_on_one_keypoint_see_a_conflict(fresh: Any, make_desk: Any):
+    person = fresh(lambda d: within(d, LEFT_WRIST, RIGHT_WRIST) and alone(d))
+    mine, theirs = make_desk(), make_desk()
+    mine.open(person).take(LEFT_WRIST)
+    theirs.open(person).take(LEFT_WRIST)
+    theirs.press("Shift+ArrowRight")
+    theirs.saved()
+    their_x = theirs.label(person, LEFT_WRIST)[1]
+    mine.press("Shift+ArrowLeft")
+    mine.until("e.refused().length === 1")
+    bar = mine.page.locator(".pe-conflict")
+    assert "also changed by" in bar.inner_text() and mine.page.locator(".pe-rival").count() == 1
+    assert mine.label(person, LEFT_WRIST)[1] == their_x, "nothing was overwritten"
+    wanted = mine.ask(f"shown({LEFT_WRIST}).x")
+    mine.page.get_by_role("button", name="Keep mine").click()
+    mine.saved()
+    assert mine.label(person, LEFT_WRIST)[1] == pytest.approx(wanted, abs=0.01)
+    theirs.press("ArrowUp")
+    theirs.until("e.refused().length === 1")
+    theirs.page.get_by_role("button", name="Take the other").click()
+    theirs.saved()
+    theirs.until(f"Math.abs(e.shown({LEFT_WRIST}).x - {wanted}) < 0.02")
+    theirs.take(RIGHT_WRIST).press("v")
+    theirs.saved()
+
+
+def test_held_out_people_are_blind_and_guided(project: Path, app: App, make_desk: Any):
+    desk = make_desk().go("/correct?split=val&order=random", ready=False)
+    desk.until("e && (e.ready() || e.queue())")
+    with urllib.request.urlopen(f"{app.address}/api/people/62", timeout=30) as answer:
+        document = json.loads(answer.read())
+    val = [n for n in range(1, 90) if _split(app, n) == "val"]
+    desk.open(val[0])
+    document = desk.document(val[0])
+    assert document["blind"] and all(p["prediction"] is None for p in document["keypoints"])
+    assert "held out" in desk.page.inner_text(".pe-title")
+    desk.press("m")
+    assert "no heatmaps" in desk.words()
+    desk.press("i")
+    box = desk.page.locator(".pe-stage").bounding_box()
+    assert box is not None
+    center = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    desk.page.mouse.move(center[0] - 60, center[1] - 80)
+    desk.page.mouse.down()
+    desk.page.mouse.move(center[0] + 60, center[1] + 90, steps=4)
+    desk.page.mouse.up()
+    desk.until(f"e.person().id !== {val[0]}")
+    person = desk.ask("person().id")
+    assert "Click the nose" in desk.page.inner_text(".pe-banner")
+    desk.page.mouse.click(center[0], center[1] - 60)  # the next click is right beside it
+    assert "left eye" in desk.page.inner_text(".pe-banner")
+    desk.page.keyboard.down("Shift")
+    desk.page.mouse.click(center[0] + 8, center[1] - 64)
+    desk.page.keyboard.up("Shift")
+    desk.press("v")
+    assert desk.page.inner_text(".pe-banner").count("right eye") == 0
+    desk.saved()
+    found = desk.document(person)["keypoints"]
+    assert [(p["state"], p["v"]) for p in found[:3]] == [
+        ("placed", 2),
+        ("placed", 1),
+        ("absent", 0),
+    ]
+    desk.press("Shift+Delete")
+    desk.saved()
+    assert desk.document(person)["hidden"]
+
+
+def _split(app: App, number: int) -> str | None:
+    try:
+        with urllib.request.urlopen(f"{app.address}/api/people/{number}", timeout=30) as answer:
+            return json.loads(answer.read())["split"]
+    except urllib.error.HTTPError:
+        return None
+
+
+def test_several_people_in_one_photo(fresh: Any, desk: Desk):
+    person = fresh(lambda d: any(one["source"] == "prediction" for one in d["others"]))
+    desk.open(person)
+    others = desk.document(person)["others"]
+    other = next(one["instance_id"] for one in others if one["source"] == "prediction")
+    desk.press("f")  # the whole photo
+    desk.page.locator(f".pe-tag[data-id='{other}']").click()
+    desk.until(f"e.person().id === {other}")
+    desk.press("Backspace")
+    desk.until(f"e.person().id === {person}")
+    desk.press("f")
+    desk.take(LEFT_WRIST).press("Enter").take(LEFT_WRIST).press("y")
+    assert "Click the person who gets the left wrist" in desk.page.inner_text(".pe-banner")
+    handed = desk.ask(f"shown({LEFT_WRIST})")
+    desk.page.locator(f".pe-tag[data-id='{other}']").click()
+    desk.saved()
+    assert desk.label(person, LEFT_WRIST)[0] == "open"
+    assert desk.label(other, LEFT_WRIST)[1] == pytest.approx(handed["x"], abs=0.01)
+    desk.press("Control+z")
+    desk.saved()
+    assert (
+        desk.label(person, LEFT_WRIST)[0] == "placed"
+        and desk.label(other, LEFT_WRIST)[0] != "placed"
+    )
+    desk.press("f")
+    desk.page.locator("summary", has_text="Person").click()
+    desk.page.get_by_role("button", name="Merge this duplicate").click()
+    desk.page.locator(f".pe-tag[data-id='{other}']").click()
+    desk.page.get_by_role("button", name="Merge", exact=True).click()
+    desk.until(f"e.person().id === {other}")
+    desk.saved()
+    assert desk.document(person)["hidden"] and desk.label(other, LEFT_WRIST)[0] == "placed"
+    desk.press("Control+z")
+    desk.until(f"e.person().id === {person}")
+    desk.saved()
+    desk.until("!e.person().doc.hidden")
+    assert not desk.document(person)["hidden"] and desk.label(other, LEFT_WRIST)[0] == "open"
+
+
+def test_a_moved_box_brings_a_new_prediction(fresh: Any, desk: Desk):
+    person = fresh(lambda d: within(d, LEFT_ELBOW) and alone(d))
+    desk.open(person)
+    old = desk.document(person)
+    desk.press("f", "b")
+    handle = desk.page.locator(".pe-handle.nw").bounding_box()
+    assert handle is not None
+    x, y = handle["x"] + handle["width"] / 2, handle["y"] + handle["height"] / 2
+    desk.page.mouse.move(x, y)
+    desk.page.mouse.down()
+    desk.page.mouse.move(x + 25, y + 20, steps=3)
+    desk.page.mouse.up()
+    desk.until(f"e.person().doc.prediction_id !== {old['prediction_id']} && !e.person().doc.stale")
+    new = desk.saved().document(person)
+    assert new["box"]["xywh"] != old["box"]["xywh"] and not new["stale"]
+    desk.press("Escape", "Control+z")
+    desk.saved()
+    assert desk.document(person)["box"]["xywh"] == old["box"]["xywh"]
+
+
+def test_marks_are_one_key_each_and_the_queue_goes_on(fresh: Any, desk: Desk):
+    desk.go()
+    order = desk.ask("queue()")
+    first = desk.ask("person().id")
+    desk.press("g", "k")
+    desk.page.get_by_label("What should others know?").fill('left <b>hand</b> "hidden"')
+    desk.press("Enter")
+    desk.saved()
+    found = desk.document(first)
+    assert "flag" in found["standing"] and found["marks"][-1]["text"] == 'left <b>hand</b> "hidden"'
+    assert desk.page.locator(".pe-title b b").count() == 0
+    desk.press("n")
+    desk.until(f"e.person().id === {order[1]}")
+    desk.press("u", "2")
+    desk.until(f"e.person().id === {order[2]}")
+    desk.press("Backspace")
+    desk.until(f"e.person().id === {order[1]}")
+    desk.saved()
+    assert "cannot_tell" in desk.document(order[1])["standing"]
+    assert desk.ask("queue()") == order, "the queue in hand never reorders by itself"
+    desk.page.reload()
+    desk.until("e?.ready()")
+    assert desk.ask("queue()") == order and desk.ask("progress()")["done"] == 2
+    assert desk.page.locator(".pe-rows li[data-state='passed']").count() == 2
+    desk.page.get_by_label("Order").select_option("marked")
+    desk.page.wait_for_url("**order=marked**")
+    desk.until(f"e.queue().includes({first})")
+
+
+def test_the_next_person_is_there_before_it_is_asked_for(desk: Desk):
+    desk.go()
+    after = desk.ask("queue()")[1]
+    desk.until(f"e.here({after})")
+    shown = desk.page.evaluate(
+        """() => { document.querySelector('.pe-stage').dispatchEvent(
+          new KeyboardEvent('keydown', {key: 'd', bubbles: true, cancelable: true}));
+          const image = document.querySelector('.pe-world img');
+          return [window.__editor.person().id, image.complete && image.naturalWidth > 0]; }"""
+    )
+    assert shown == [after, True]
+
+
+def test_help_lists_the_keys_and_the_photo_gets_them_back(desk: Desk):
+    desk.go().press("?")
+    dialog = desk.page.get_by_role("dialog", name="Keys")
+    words = dialog.inner_text()
+    for line in ("Ctrl+Enter", "Accept all and go on", "Undo, without end", "Shift+arrows"):
+        assert line in words
+    before = desk.ask("selected()")
+    desk.press("s")
+    assert desk.ask("selected()") == before, "keys rest while a dialog is open"
+    desk.press("Escape")
+    dialog.wait_for(state="detached")
+    desk.press("s")
+    assert desk.ask("selected()") != before
+
+
+def test_the_address_says_who_and_how(fresh: Any, project: Path, desk: Desk):
+    person = fresh()
+    with_run = desk.document(person)["run_id"]
+    desk.go(f"/correct?instance={person}&run={with_run}&order=random")
+    assert desk.ask("person().id") == person
+    assert desk.page.get_by_label("Order").input_value() == "random"
+    for part in (f"instance={person}", f"run={with_run}", "order=random"):
+        assert part in desk.page.url
+    desk.go("/correct?instance=999999", ready=False)
+    desk.page.get_by_text("There is no person 999999").first.wait_for()
+    desk.seen.complaints.clear()
+
+
+def test_controls_have_names_and_fingers_fit(make_desk: Any):
+    desk = make_desk(viewport={"width": 1366, "height": 768}).go()
+    nameless = desk.page.evaluate(
+        """() => [...document.querySelectorAll('.pe-root :is(button, select, input, summary, [role])')].filter(node =>
+          !(node.getAttribute('aria-label') || node.textContent.trim() || node.title
+            || node.labels?.length || node.getAttribute('role') === 'status' || node.getAttribute('role') === 'alert'))
+          .map(node => node.outerHTML.slice(0, 90))"""
+    )
+    assert nameless == []
+    small = desk.page.evaluate(
+        """() => [...document.querySelectorAll('.pe-root :is(button, select, summary, .pe-row), .pe-joint .hit')]
+          .filter(node => { const box = node.getBoundingClientRect();
+            return box.width > 0 && (box.width < 24 || box.height < 24) && !node.closest('.pe-end'); })
+          .map(node => node.outerHTML.slice(0, 90))"""
+    )
+    assert small == []
+    assert desk.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_touch_drags_and_pinches(fresh: Any, make_desk: Any):
+    person = fresh(lambda d: within(d, LEFT_ELBOW, LEFT_WRIST) and alone(d))
+    desk = make_desk(has_touch=True, viewport={"width": 900, "height": 700}).open(person)
+    touch = desk.page.context.new_cdp_session(desk.page)
+
+    def send(kind: str, *points: tuple[float, float]) -> None:
+        fingers = [{"x": x, "y": y, "id": i} for i, (x, y) in enumerate(points)]
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": fingers})
+
+    x, y = (round(value) for value in desk.ask(f"point({LEFT_ELBOW})"))
+    before, scale = desk.ask(f"shown({LEFT_ELBOW})"), desk.ask("camera().scale")
+    send("touchStart", (x, y))
+    send("touchMove", (x + 12, y + 10))
+    send("touchMove", (x + 30, y + 24))
+    send("touchEnd")
+    _, stored, _, _ = desk.saved().label(person, LEFT_ELBOW)
+    assert stored == pytest.approx(before["x"] + 30 / scale, abs=0.1)
+    box = desk.page.locator(".pe-stage").bounding_box()
+    assert box is not None
+    middle = box["x"] + box["width"] / 2, box["y"] + box["height"] - 40
+    send("touchStart", (middle[0] - 40, middle[1]), (middle[0] + 40, middle[1]))
+    send("touchMove", (middle[0] - 60, middle[1]), (middle[0] + 60, middle[1]))
+    send("touchMove", (middle[0] - 80, middle[1]), (middle[0] + 80, middle[1]))
+    send("touchEnd")
+    desk.until(f"Math.abs(e.camera().scale / {scale} - 2) < 0.05")
+    assert desk.ask("history()")["done"] == 1, "a pinch is no edit"
+
+
+def test_names_are_text(project: Path, app: App, desk: Desk, fresh: Any):
+    """Nothing that a person wrote becomes markup."""
+    person = fresh()
+    desk.open(person).press("k")
+    evil = '<img src=x onerror="window.__pwn=1">${window.__pwn=2}{{value}}'
+    desk.page.get_by_label("What should others know?").fill(evil)
+    desk.press("Enter")
+    desk.saved()
+    desk.open(person)
+    assert evil[:30] in desk.page.inner_text(".pe-title")
+    assert desk.page.evaluate("window.__pwn === undefined")
+
+
+def test_the_project_is_whole_after_all_this(app: App, project: Path):
+    """The journal and what is derived from it agree."""
+    app.kill()
+    with Studio(project) as studio:
+        told = studio.call("verify")
+    assert told["ok"], told

@@ -107,7 +107,7 @@ def _predict(store: Store, labeled: list[int], rest: list[int]) -> None:
         points[..., :1] > SIZE[0] / 2, -1, 1
     )
     rows = [
-        labels.NewLabel(person, k, "placed", *map(float, points[i, k]), 2)
+        labels.NewLabel(person, k, "placed", float(points[i, k, 0]), float(points[i, k, 1]), 2)
         for i, person in enumerate(labeled)
         for k in range(K)
     ]

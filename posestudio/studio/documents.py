@@ -32,9 +32,9 @@ def document(store: Store, instance_id: int, run: str | None = None, fresh: bool
         fresh: judge the newest predictions too, which reads everybody.
 
     Returns:
-        As docs/editor-http.md says: instance_id, image_id, file_name, split, blind, image, box, revision, iscrowd, hidden,
-        run_id, stale, calibrated, reason, keypoints, suspects, others, marks, standing, previous, neighbors. Points are
-        in image pixels, the center of the first pixel at 0.
+        As docs/editor-http.md says: instance_id, image_id, file_name, split, iscrowd, image, revision, blind, box,
+        hidden, run_id, stale, calibrated, reason, prediction_id, keypoints, suspects, others, marks, standing,
+        previous, neighbors. Points are in image pixels, the center of the first pixel at 0.
 
     Raises:
         NotFound: no such person or run.
@@ -49,25 +49,14 @@ def document(store: Store, instance_id: int, run: str | None = None, fresh: bool
     boxes = {row["instance_id"]: row for row in rows["boxes"]}
     said = {} if blind else _by_student(rows["predictions"])
     mine = said.get(instance_id, {})
-    best = _ensemble(mine)
-    box = boxes[instance_id]
+    best, box = _ensemble(mine), boxes[instance_id]
     labels = _by_person(rows["labels"])
-    revision = max((row["revision"] for row in labels.get(instance_id, {}).values()), default=0)
+    own = labels.get(instance_id, {})
     doubts = _doubts(known, instance_id, best, rows["uncertainties"], len(names))
-    decided = any(row["state"] != "open" for row in labels.get(instance_id, {}).values())
-    open_train = person["split"] == "train" and not decided
     return {
-        "instance_id": instance_id,
-        "image_id": person["image_id"],
-        "file_name": person["file_name"],
-        "split": "unlabeled" if open_train else person["split"],
+        **_about(person, own),
         "blind": blind,
-        "image": {
-            "url": f"/media/{person['image_id']}", "width": person["width"], "height": person["height"],
-        },
         "box": {"xywh": _xywh(box), "source": box["source"], "revision": box["box_revision"]},
-        "revision": revision,
-        "iscrowd": person["iscrowd"],
         "hidden": box["hidden"],
         "run_id": None if blind else model,
         "stale": best is not None and _stale(best, box),
@@ -75,13 +64,10 @@ def document(store: Store, instance_id: int, run: str | None = None, fresh: bool
         "reason": _reason(known, instance_id),
         "prediction_id": None if best is None else best["prediction_id"],
         "keypoints": [
-            _keypoint(
-                k, name, labels.get(instance_id, {}).get(k), mine, best, doubts[k],
-                taught=k in rows["taught"], source=model,
-            )
+            _keypoint(k, name, own.get(k), mine, best, doubts[k], taught=k in rows["taught"], source=model)
             for k, name in enumerate(names)
         ],
-        "suspects": _suspects(known, instance_id, labels.get(instance_id, {}), names),
+        "suspects": _suspects(known, instance_id, own, names),
         "others": [
             _other(row, labels.get(row["instance_id"], {}), said.get(row["instance_id"], {}), names)
             for row in rows["boxes"]
@@ -91,6 +77,22 @@ def document(store: Store, instance_id: int, run: str | None = None, fresh: bool
         "standing": sorted({row["kind"] for row in rows["standing"]}),
         "previous": _previous(rows["before"], labels, box, names),
         "neighbors": rows["neighbors"],
+    }  # fmt: skip
+
+
+def _about(person: Record, labels: Mapping[int, Record]) -> Record:
+    """Who this is; a person of train in whom nobody decided anything counts as unlabeled, as everywhere."""
+    open_ = person["split"] == "train" and all(row["state"] == "open" for row in labels.values())
+    return {
+        "instance_id": person["instance_id"],
+        "image_id": person["image_id"],
+        "file_name": person["file_name"],
+        "split": "unlabeled" if open_ else person["split"],
+        "iscrowd": person["iscrowd"],
+        "image": {
+            "url": f"/media/{person['image_id']}", "width": person["width"], "height": person["height"],
+        },
+        "revision": max((row["revision"] for row in labels.values()), default=0),
     }  # fmt: skip
 
 

@@ -65,28 +65,30 @@ def sheet(
     score = known.doubts.score[index, k]
     ranked = index[np.argsort(-score if order == "doubt" else score, kind="stable")]
     shown = ranked[offset : offset + limit]
-    people, chance = known.snapshot.people, known.doubts.probability
-    revisions = documents.revisions(store, people.instance_id[shown].tolist())
+    revisions = documents.revisions(store, known.snapshot.people.instance_id[shown].tolist())
     return {
         "keypoint": names[k],
         "index": k,
         "run_id": run_id,
-        "calibrated": chance is not None,
+        "calibrated": known.doubts.probability is not None,
         "total": len(ranked),
-        "items": [
-            {
-                "instance_id": int(people.instance_id[i]),
-                "image_id": int(people.image_id[i]),
-                "x": float(known.known.xy_image[i, k, 0]),
-                "y": float(known.known.xy_image[i, k, 1]),
-                "score": float(known.known.score[i, k]),
-                "error": None if chance is None else float(chance[i, k]),
-                "revision": revisions.get(int(people.instance_id[i]), 0),
-                "prediction_id": int(known.prediction_id[i]),
-                "size": max(LEAST_SIZE, round(SIZE * float(people.box_xywh[i, 3]))),
-            }
-            for i in shown
-        ],
+        "items": [_item(known, int(i), k, revisions) for i in shown],
+    }
+
+
+def _item(known: standing.Standing, i: int, k: int, revisions: dict[int, int]) -> Record:
+    people, chance = known.snapshot.people, known.doubts.probability
+    person = int(people.instance_id[i])
+    return {
+        "instance_id": person,
+        "image_id": int(people.image_id[i]),
+        "x": float(known.known.xy_image[i, k, 0]),
+        "y": float(known.known.xy_image[i, k, 1]),
+        "score": float(known.known.score[i, k]),
+        "error": None if chance is None else float(chance[i, k]),
+        "revision": revisions.get(person, 0),
+        "prediction_id": int(known.prediction_id[i]),
+        "size": max(LEAST_SIZE, round(SIZE * float(people.box_xywh[i, 3]))),
     }
 
 

@@ -497,7 +497,7 @@ def test_maps_are_of_runs_with_students_and_never_of_val(page, made):
     assert answer.status_code == 404 and answer.json()["error"]["kind"] == "invalid"
     predict = f"/api/people/{made.open[0]}/predict"
     assert page.client.post(predict, json={}).json()["error"]["kind"] == "token"
-    headers = {edits.TOKEN: page.token}
+    headers = {answers.TOKEN: page.token}
     assert page.client.post(predict, json={}, headers=headers).status_code == 404
     assert page.client.post(predict, json={"run": 5}, headers=headers).status_code == 400
     assert page.client.get(f"/api/people/{2**80}").json()["error"]["kind"] == "invalid"

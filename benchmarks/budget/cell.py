@@ -388,9 +388,9 @@ def commit() -> str:
         return ""
 
 
-def append(record: dict[str, Any], place: Place) -> None:
-    """Add one line to the results, whole and on disk before this returns."""
-    path = results_file(place.results)
+def append(record: dict[str, Any], place: Place, path: Path | None = None) -> None:
+    """Add one line to the results, or to another file, whole and on disk before this returns."""
+    path = path or results_file(place.results)
     path.parent.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(place.dataset.project.parent / "results.lock"):
         torn = path.exists() and path.read_bytes()[-1:] not in (b"", b"\n")

@@ -11,6 +11,7 @@ from benchmarks.budget.table import Line, Study, dev_ap
 
 WIDTH, HEIGHT, MARGIN = 720, 360, 50
 COLORS = ("#1f77b4", "#d95f02", "#1b9e77", "#7570b3", "#e7298a", "#66a61e", "#a6761d", "#666666")
+AXIS = "core-minutes since the start (AP on dev, mean student; band: lowest to highest seed)"
 
 Curve = np.ndarray
 """(4, P): core-minutes, and mean, lowest and highest AP in points over seeds."""
@@ -29,7 +30,7 @@ def curve_of(lines: Sequence[Line], starts: Mapping[int, Line]) -> Curve:
     return np.stack([minutes, ap.mean(axis=0), ap.min(axis=0), ap.max(axis=0)])
 
 
-def draw(curves: Mapping[str, Curve], title: str) -> str:
+def draw(curves: Mapping[str, Curve], title: str, axis: str = AXIS) -> str:
     """The figure; the vertical axis begins a little below the lowest point."""
     right = max(float(curve[0].max()) for curve in curves.values()) or 1.0
     low = min(float(curve[2].min()) for curve in curves.values())
@@ -67,7 +68,6 @@ def draw(curves: Mapping[str, Curve], title: str) -> str:
         parts.append(f'<polyline points="{line}" fill="none" stroke="{color}" stroke-width="2"/>')
         spot = f'x="{MARGIN + 10}" y="{36 + 16 * index}" fill="{color}"'
         parts.append(f"<text {spot}>{escape(name)}</text>")
-    axis = "core-minutes since the start (AP on dev, mean student; band: lowest to highest seed)"
     parts.append(
         f'<text x="{WIDTH / 2}" y="{HEIGHT - 10}" text-anchor="middle">{axis}</text></svg>'
     )

@@ -179,7 +179,12 @@ def by_doubt(doubts: Doubt, open_: np.ndarray, *, limit: int) -> list[tuple[int,
 
 
 def by_variety(
-    features: np.ndarray, labeled: np.ndarray, asked: np.ndarray, *, limit: int
+    features: np.ndarray,
+    labeled: np.ndarray,
+    asked: np.ndarray,
+    *,
+    limit: int,
+    worth: np.ndarray | None = None,
 ) -> list[tuple[int, float]]:
     """People that differ most from the labeled ones and from each other, farthest first.
 
@@ -188,9 +193,10 @@ def by_variety(
         labeled: (N,) bool, people to stay away from.
         asked: (N,) bool, people to choose among.
         limit: how many at most.
+        worth: (N,) that distances are multiplied by, 1 for all when absent.
 
     Returns:
-        (index, distance) pairs.
+        (index, distance times worth) pairs.
 
     Source: greedy k-center, as in core-set selection (Sener & Savarese, ICLR 2018).
     """
@@ -208,9 +214,10 @@ def by_variety(
         chosen.append((int(left[first]), 0.0))
         near = np.linalg.norm(features[left] - features[left[first]], axis=1)
         near[first] = -1.0
+    value = np.ones(len(left)) if worth is None else worth[left]
     while len(chosen) < min(limit, len(left)):
-        next_ = int(near.argmax())
-        chosen.append((int(left[next_]), float(near[next_])))
+        next_ = int(np.where(near < 0, -1.0, near * value).argmax())
+        chosen.append((int(left[next_]), float(near[next_] * value[next_])))
         near = np.minimum(near, np.linalg.norm(features[left] - features[left[next_]], axis=1))
         near[next_] = -1.0
     return chosen

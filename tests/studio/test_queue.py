@@ -87,6 +87,14 @@ def test_variety_stays_away_from_labeled_people_and_from_itself():
     assert queue.by_variety(features, labeled, np.zeros(5, bool), limit=3) == []
 
 
+def test_variety_can_be_weighed_by_worth():
+    features, labeled = np.array([[0.0], [1.0], [2.0], [2.1]]), np.arange(4) == 0
+    worth = np.array([9.0, 0.5, 0.9, 0.8])
+    found = queue.by_variety(features, labeled, ~labeled, limit=9, worth=worth)
+    assert [index for index, _ in found] == [2, 1, 3]
+    assert [value for _, value in found] == pytest.approx([1.8, 0.5, 0.08])
+
+
 def test_reasons_in_words():
     said = queue.reason("left_wrist", distance=40.2, height=200, score=0.9, uncertainty=np.nan)
     assert said == "left wrist: a and b 40 px apart"

@@ -1,0 +1,118 @@
+"""Work in the background: one of a kind at a time, problems in words, and an end when the app closes."""
+
+import threading
+import time
+
+import pytest
+
+from posestudio.errors import InputError, TrainingError
+from posestudio.events import Stepped
+from posestudio.studio import demo, jobs, training
+from posestudio.studio.studio import Studio
+from posestudio.train.run_folder import RunFolder
+
+QUICK = {"data.batch_labeled": "4", "train.threads": "1", "train.save_every": "50"}
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("demo") / "project"
+    demo.make_demo(folder, seed=5, counts={"train": 6, "val": 3}, labeled=4)
+    with Studio(folder, hold=True) as opened:
+        yield opened
+
+
+def until(done, seconds=120):
+    end = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < end, "it did not come to that"
+        time.sleep(0.02)
+
+
+def test_one_of_a_kind_at_a_time_and_others_beside_it(studio):
+    work, go = jobs.Jobs(studio), threading.Event()
+    first = work.start("export", "one", lambda job: go.wait(60))
+    with pytest.raises(TrainingError, match="one is being worked on"):
+        work.start("export", "two", lambda job: None)
+    other = work.start("evaluate", "three", lambda job: 3)
+    other.thread.join(60)
+    assert other.result == 3 and work.going() == [first]
+    go.set()
+    first.thread.join(60)
+    assert work.start("export", "four", lambda job: None) is work.last("export")
+
+
+def test_problems_are_words_and_progress_is_kept(studio, caplog):
+    work = jobs.Jobs(studio)
+
+    def clumsy(job):
+        job.tell("looking", 1, 2)
+        raise InputError("There is nothing to look at.")
+
+    job = work.start("evaluate", "x", clumsy)
+    job.thread.join(60)
+    assert job.problem == "There is nothing to look at." and job.at == ("looking", 1, 2)
+    job = work.start("evaluate", "x", lambda job: 1 // 0)
+    job.thread.join(60)
+    assert "ZeroDivisionError" in (job.problem or "") and "x failed" in caplog.text
+
+
+def test_closing_breaks_off_what_can_be_done_again(studio):
+    work = jobs.Jobs(studio)
+
+    def endless(job):
+        while True:
+            job.tell("counting", 1, 2)
+            time.sleep(0.01)
+
+    job = work.start("evaluate", "x", endless)
+    until(lambda: job.at is not None)
+    work.close(60)
+    assert not job.alive and job.problem == "The app was closed meanwhile."
+
+
+def test_closing_stops_a_training_at_its_step_and_it_resumes(studio):
+    work = jobs.Jobs(studio)
+    changes = {**QUICK, "train.steps": "5000"}
+    run = training.start(studio, preset="supervised", size="tiny", changes=changes)["run_id"]
+    folder = RunFolder(studio.run_folder(run))
+    work.train(run)
+    until(lambda: any(isinstance(event, Stepped) for event in folder.events()))
+    work.close(120)
+    assert not work.going() and folder.status() == "stopped"
+    assert folder.students() and 0 < folder.metrics()["steps"] < 5000
+    assert training.resumable(studio, run) == run
+    again = jobs.Jobs(studio).follow_up(run)  # predictions and score, which closing had left out
+    again.thread.join(120)
+    assert again.problem is None and studio.call("run", run=run)["metrics"]["AP"] is not None
+    assert studio.call("uncertainties", run=run)
+    assert (
+        next(row for row in studio.call("standings")["runs"] if row["run_id"] == run)["AP"]
+        is not None
+    )
+
+
+def test_who_looks_at_a_run_does_not_keep_its_worker_out(studio):
+    run = training.start(studio, preset="supervised", size="tiny", changes=QUICK)["run_id"]
+    folder, seen = RunFolder(studio.run_folder(run)), []
+    (folder.path / "lock").touch()
+    stop = threading.Event()
+
+    def look():
+        while not stop.is_set():
+            seen.append(folder.alive())
+
+    lookers = [threading.Thread(target=look) for _ in range(3)]
+    for looker in lookers:
+        looker.start()
+    try:
+        until(lambda: len(seen) > 50)
+        assert not any(seen)  # three who look do not take one another for a worker
+        with folder.hold():
+            seen.clear()
+            until(lambda: len(seen) > 50)
+            assert all(seen[10:])
+    finally:
+        stop.set()
+        for looker in lookers:
+            looker.join()

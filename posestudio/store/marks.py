@@ -1,7 +1,7 @@
 """What people say of a person apart from labels: skip, cannot tell, flags, comments, seen. An append-only journal.
 
 A flag stands until "unflag"; "cannot tell", "seen" and "skip" stand until "unflag" or until somebody labels the person
-after all; a skip also ends with the day.
+after all; a skip also ends with the day. An "unflag" of a keypoint takes only that keypoint's marks away.
 """
 
 from datetime import UTC, datetime
@@ -18,14 +18,13 @@ TEXT_LENGTH = 2000
 
 _STANDING = """
 WITH worked AS (
-    SELECT instance_id, max("at") AS "at" FROM label_journal WHERE origin <> 'import' GROUP BY instance_id),
-cleared AS (SELECT instance_id, max(mark_id) AS mark_id FROM marks WHERE kind = 'unflag' GROUP BY instance_id)
-SELECT m.instance_id, m.kind, m.keypoint, m.text, m.who, m."at" FROM marks m
-LEFT JOIN worked USING (instance_id) LEFT JOIN cleared USING (instance_id)
-WHERE m.mark_id > coalesce(cleared.mark_id, 0) AND (
-    m.kind = 'flag'
+    SELECT instance_id, max("at") AS "at" FROM label_journal WHERE origin <> 'import' GROUP BY instance_id)
+SELECT m.instance_id, m.kind, m.keypoint, m.text, m.who, m."at" FROM marks m LEFT JOIN worked USING (instance_id)
+WHERE (m.kind = 'flag'
     OR (m.kind IN ('cannot_tell', 'seen') AND m."at" > coalesce(worked."at", TIMESTAMP '1970-01-01'))
     OR (m.kind = 'skip' AND m."at" > coalesce(worked."at", TIMESTAMP '1970-01-01') AND m."at" >= $today))
+AND NOT EXISTS (FROM marks u WHERE u.kind = 'unflag' AND u.instance_id = m.instance_id AND u.mark_id > m.mark_id
+    AND (u.keypoint IS NULL OR u.keypoint = m.keypoint))
 """
 
 

@@ -54,6 +54,16 @@ def test_what_stands_ends_with_unflag_or_with_a_label(store, add_people):
     assert standing(store) == [(three, "flag")]
 
 
+def test_an_unflag_of_a_keypoint_leaves_other_marks_alone(store, add_people):
+    (person,) = add_people(1)
+    for number, keypoint in enumerate((None, 9, 10)):
+        say(store, person, "flag", edit_id=f"f{number}", keypoint=keypoint)
+    say(store, person, "unflag", edit_id="u1", keypoint=9)
+    assert [row["keypoint"] for row in marks.standing(store)] == [None, 10]
+    say(store, person, "unflag", edit_id="u2")
+    assert marks.standing(store) == []
+
+
 def test_a_skip_ends_with_the_day_and_cannot_tell_does_not(store, add_people):
     (person,) = add_people(1)
     say(store, person, "skip")

@@ -189,3 +189,20 @@ def test_an_unknown_person_or_run_is_said(studio: Studio, seen: dict, person: in
         inspect.look(studio, 999999, seen["run_id"])
     with pytest.raises(NotFound, match="no students"):
         inspect.look(studio, person, "0099-no-run")
+
+
+def test_a_calibrated_run_is_shown_with_the_thresholds_it_trained_with(studio: Studio, person: int):
+    first = studio.call("runs")[0]
+    made = training.start(
+        studio, preset="paper", changes={"pool.gate": "calibrated"}, from_run=first["run_id"]
+    )
+    folder, before = (studio.run_folder(run["run_id"]) for run in (made, first))
+    for file in before.glob("student_*.safetensors"):
+        shutil.copyfile(file, folder / file.name)
+    with pytest.raises(NotFound, match="thresholds of run"):
+        inspect.look(studio, person, made["run_id"])
+    least = [2.0 if k % 2 else -1.0 for k in range(17)]  # nothing passes, or everything
+    (folder / "thresholds.json").write_text(json.dumps({"threshold": least}))
+    seen = inspect.look(studio, person, made["run_id"])
+    assert seen["accepted"].all(axis=0).tolist() == [value < 0 for value in least]
+    assert "below the threshold 2" in seen["reasons"][0][1]

@@ -1,7 +1,7 @@
 // Tests of the editor's modules that need no page. Run by tests/ui/test_editor_js.py, in node or in a browser.
 
 import { Away, Refused, Server } from "./editor/api.js";
-import { COMMANDS } from "./editor/deeds.js";
+import { COMMANDS } from "./editor/commands.js";
 import { Camera, around, boxBetween, dragged, grown, inside, isInside } from "./editor/geometry.js";
 import { decode, placement, plane, table } from "./editor/heat.js";
 import { GESTURES, TABLE, bound, chord } from "./editor/keys.js";
@@ -275,6 +275,16 @@ export const tests = {
     const order = new Person(doc).uncertain();
     equal(order.slice(0, 3), [0, 4, 12]);
     equal(order.at(-1), 16);
+  },
+
+  a_suspicion_of_swapped_sides_is_one() {
+    const doc = makeDocument();
+    const one = (keypoint, kind, partner = null) => ({ keypoint, kind, partner, x: 1, y: 1, reason: "far" });
+    doc.suspects = [one(7, "swap", 8), one(8, "swap", 7), one(9, "swap", 10), one(15, "away")];
+    const person = new Person(doc);
+    equal(person.suspicion(10).keypoints, [7, 8, 9, 10]);
+    equal(person.suspicion(15), { swap: false, keypoints: [15], reason: "far" });
+    equal(person.suspicion(0), null);
   },
 
   swapping_exchanges_places_and_visibility() {

@@ -19,7 +19,7 @@ export function conflicts(page) {
   const own = refused.filter((entry) => entry.edit.instance_id === person?.id);
   const group = own.length ? own : refused.filter((entry) => entry.edit.instance_id === refused[0].edit.instance_id);
   const id = group[0].edit.instance_id;
-  if (!own.length) {
+  if (!own.length && Number.isInteger(id)) {
     const open = el("button.pe-tool", { type: "button" }, "Look");
     open.addEventListener("click", () => page.open(id, { from: person?.id ?? null }));
     part.conflict.replaceChildren(el("span", {}, `An edit of person ${id} was not saved: ${group[0].error?.message ?? ""}`), open);
@@ -27,7 +27,7 @@ export function conflicts(page) {
   }
   const clash = group.filter((entry) => entry.error?.kind === "conflict").at(-1);
   const wanted = gathered(group);
-  const theirs = clash?.document?.keypoints ?? person.doc.keypoints;
+  const theirs = clash?.document?.keypoints ?? person?.doc.keypoints ?? [];
   const differ = wanted.filter((change) => theirs[change.keypoint]);
   page.rivals = differ.flatMap((change) => {
     const other = theirs[change.keypoint];
@@ -69,10 +69,10 @@ function keepMine(page, group, wanted, clash) {
 }
 
 async function takeTheirs(page, group, clash) {
-  const { id } = page.person;
+  const id = page.person?.id;
   settle(page, group, clash?.document);
   page.people.forget(id);
-  await page.open(id);
+  if (id !== undefined) await page.open(id);
   page.say(clash ? "The other version is shown now" : "Your edit is dropped");
   conflicts(page);
 }

@@ -1,16 +1,12 @@
 /* What a person at the screen can do to keypoints: every key, click and drag ends here. An edit is committed when it
    ends; nothing waits for a timer. Deeds on whole people are in whole.js. */
 
-import { el, listed, percent, spoken, stateWords } from "./dom.js";
-import { dragged, finite } from "./geometry.js";
-import { help } from "./dialogs.js";
-import { limbFrom } from "./model.js";
-import { PEOPLE, WHOLE } from "./whole.js";
+import { ALWAYS, COMMANDS, ONCE } from "./commands.js";
+import { few, listed, percent, spoken, stateWords } from "./dom.js";
+import { dragged } from "./geometry.js";
+import { WHOLE } from "./whole.js";
 
-const TWO_DIGITS = 900;
-const NUDGE = { plain: 1, Shift: 10, Alt: 0.1 };
-const DIRECTION = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-const SAME_PLACE = 0.75;
+const TWO_DIGITS = 900; // milliseconds within which two digits are one number
 const REASON_LENGTH = 200;
 
 export class Deeds {
@@ -37,8 +33,9 @@ export class Deeds {
 
   /** Do a command of the table of keys; false when there is nothing to do it to. */
   run(command, event = {}) {
-    const deed = KEYPOINT[command] ?? PEOPLE[command];
+    const deed = COMMANDS.get(command);
     if (!deed || (!this.person && !ALWAYS.has(command))) return false;
+    if (event.repeat && ONCE.has(command)) return true; // a key held down decides once
     if (command !== "nudge") this.end();
     const done = deed(this, event);
     this.redraw();
@@ -61,7 +58,7 @@ export class Deeds {
     if (!changes.length) return false;
     const bases = person.bases(changes.map((change) => change.keypoint));
     person.apply(changes, { who: page.who, at: new Date().toISOString(), origin: deed === "accept" ? "accept" : "edit" });
-    const work = { queued_for: this.#queuedFor(), seconds: page.watch.take() };
+    const work = { queued_for: this.#queuedFor(), seconds: page.spend() };
     const { edit } = page.send({ deed, instance_id: person.id, ...more, ...work }, { bases, effect: changes });
     page.history.push({
       edit_id: edit.edit_id, instance: person.id, deed, before, after: changes, more,
@@ -160,8 +157,8 @@ export class Deeds {
     const after = changed.map((was) => person.change(was.keypoint));
     this.label(after, changed);
     const [first] = after;
-    const words = after.length === 1 ? `${spoken(person.names[first.keypoint])} ${stateWords(person, first.keypoint)}` : "The person";
-    this.say(`${words} moved`);
+    const one = `${spoken(person.names[first.keypoint])} moved, ${stateWords(person, first.keypoint)}`;
+    this.say(after.length === 1 ? one : "The whole person moved");
     this.redraw();
   }
 
@@ -278,14 +275,14 @@ export class Deeds {
     const { person, selected: k } = this;
     const order = person.uncertain();
     const name = spoken(person.names[k]);
-    const suspect = person.isSuspect(k);
+    const suspect = person.suspicion(k);
     if (suspect) {
-      WHOLE.keepSuspect(this, k);
+      WHOLE.keepSuspect(this, suspect.keypoints);
     } else if (person.points[k].state === "open") {
       if (!person.prediction(k)) return this.say(`${name} has no prediction: click where it is, or V for outside the photo`);
       if (!this.accept([k])) return this.say(`${name} is predicted outside the photo: drag it, or V for outside`);
     }
-    const what = suspect ? `${name} kept as it is` : `${name} ${stateWords(person, k)}`;
+    const what = suspect ? `Kept: ${few(suspect.keypoints.map((one) => spoken(person.names[one])))}` : `${name} ${stateWords(person, k)}`;
     const more = this.onwards([...order.slice(order.indexOf(k) + 1), ...order]);
     return this.say(more ? `${what}. Next: ${this.page.about(this.selected)}` : `${what}. Nothing is open: Ctrl+Enter goes on`);
   }
@@ -302,11 +299,11 @@ export class Deeds {
       this.#warned = warned;
       this.selected = stops[0];
       page.selected();
-      const names = (keypoints) => listed(keypoints.map((k) => spoken(person.names[k])));
+      const names = (keypoints) => few(keypoints.map((k) => spoken(person.names[k])));
       const parts = [];
       if (left.length) parts.push(`${names(left)} over the error limit of ${percent(page.limit)}`);
       if (missing.length) parts.push(`${names(missing)} not placed`);
-      const again = left.length ? "Ctrl+Enter again accepts and goes on" : "Ctrl+Enter again goes on";
+      const again = left.length ? "Ctrl+Enter again accepts them and goes on" : "Ctrl+Enter again goes on without";
       return page.stop(`Look first: ${parts.join("; ")}. ${again}.`);
     }
     if (left.length) this.accept(left);
@@ -314,125 +311,7 @@ export class Deeds {
   }
 }
 
-/** Commands that need no person. */
-const ALWAYS = new Set(["help", "undo", "redo", "back", "nextPerson", "lastPerson", "leave"]);
-
 /** Two changes that leave a keypoint the same. */
 function same(a, b) {
   return ["state", "x", "y", "v", "reason"].every((name) => a[name] === b[name]);
 }
-
-const name = (deeds, k = deeds.selected) => spoken(deeds.person.names[k]);
-
-/** Change keypoints and say what became of the one in hand. */
-function change(deeds, changes, none = "Nothing to change") {
-  if (!changes.length) return deeds.say(none);
-  deeds.label(changes);
-  return deeds.say(`${name(deeds)}: ${stateWords(deeds.person, deeds.selected)}`);
-}
-
-/** The keypoint `by` places on in the list, over those that are asked about. */
-function beside(deeds, by) {
-  const { person } = deeds;
-  const count = person.points.length;
-  for (let i = 1; i <= count; i += 1) {
-    const k = (deeds.selected + by * i + count * i) % count;
-    if (person.asked[k] || person.points[k].state !== "open") return deeds.select(k);
-  }
-  return undefined;
-}
-
-function uncertain(deeds, by) {
-  const order = deeds.person.uncertain();
-  if (!order.length) {
-    deeds.say("Nothing is open here: Ctrl+Enter goes on");
-    return beside(deeds, by);
-  }
-  const at = order.indexOf(deeds.selected);
-  const next = at < 0 ? (by > 0 ? 0 : order.length - 1) : (at + by + order.length) % order.length;
-  return deeds.select(order[next]);
-}
-
-/** Where else the keypoint in hand may be: the suspect's other place, peaks of both students, its mirrored partner. */
-export function candidates(page, k) {
-  const { person } = page;
-  if (!person || person.doc.blind) return [];
-  const found = person.suspects.filter((one) => one.keypoint === k).map(({ x, y }) => ({ x, y, tag: "?" }));
-  const peaks = [...(person.doc.keypoints[k].candidates ?? []), ...(page.peaks?.[k] ?? [])];
-  for (const { x, y, student } of peaks) found.push({ x, y, tag: student ?? "" });
-  const partner = page.skeleton.flip[k];
-  const mirrored = partner === k ? null : person.shown(partner);
-  if (mirrored) found.push({ x: mirrored.x, y: mirrored.y, tag: "mirrored" });
-  const near = Math.max(2, person.box[3] * 0.015);
-  return found.filter((one, i) => finite(one.x) && finite(one.y)
-    && found.findIndex((other) => Math.hypot(other.x - one.x, other.y - one.y) < near) === i);
-}
-
-const KEYPOINT = {
-  accept: (deeds) => deeds.acceptOne(),
-  acceptAll: (deeds) => deeds.acceptAll(),
-  cycle: (deeds) => change(deeds, deeds.person.cycle(deeds.selected)),
-  cannotTell: (deeds) => change(deeds, deeds.person.cannotTell(deeds.selected)),
-  reopen: (deeds) => change(deeds, deeds.person.reopen(deeds.selected), `${name(deeds)} is open already`),
-  nudge(deeds, event) {
-    const step = event.shiftKey ? NUDGE.Shift : event.altKey ? NUDGE.Alt : NUDGE.plain;
-    const { person, selected: k } = deeds;
-    if (!person.shown(k)) return deeds.say(`${name(deeds)} is not placed: click where it is`);
-    const [dx, dy] = DIRECTION[event.key];
-    deeds.nudge(k, dx * step, dy * step);
-    return true;
-  },
-  candidate(deeds) {
-    const found = candidates(deeds.page, deeds.selected);
-    if (!found.length) return deeds.say(`No candidates for ${name(deeds)}`);
-    const now = deeds.person.shown(deeds.selected);
-    const at = now ? found.findIndex((one) => Math.hypot(one.x - now.x, one.y - now.y) < SAME_PLACE) : -1;
-    const next = found[(at + 1) % found.length];
-    deeds.label(deeds.person.place(deeds.selected, next.x, next.y, now?.v ?? 2));
-    return deeds.say(`${name(deeds)}: candidate ${(at + 1) % found.length + 1} of ${found.length} (${next.tag})`);
-  },
-  swap(deeds) {
-    const { person, page } = deeds;
-    const limb = limbFrom(deeds.selected, page.skeleton);
-    const changes = person.swapped(limb, page.skeleton.flip);
-    if (!changes.length) return deeds.say(`${name(deeds)} has no other side: Shift+X swaps the whole person`);
-    deeds.label(changes);
-    WHOLE.settled(deeds, limb);
-    return deeds.say(`Swapped left and right: ${listed(limb.map((k) => spoken(person.names[k])))}`);
-  },
-  swapAll(deeds) {
-    const { person, page } = deeds;
-    const all = person.points.map((_, k) => k);
-    const changes = person.swapped(all, page.skeleton.flip);
-    if (!changes.length) return deeds.say("Nothing to swap");
-    deeds.label(changes);
-    WHOLE.settled(deeds, all);
-    return deeds.say("Swapped left and right of the whole person");
-  },
-  copyPrevious(deeds) {
-    const { person } = deeds;
-    const before = person.doc.previous;
-    if (!before) return deeds.say("There is no labeled person in the frame before");
-    const changes = person.copied(before.points);
-    if (!changes.length) return deeds.say("Nothing to copy: no keypoint is open, or the frame before has none of them");
-    deeds.label(changes);
-    return deeds.say(`Copied ${changes.length} from person ${before.instance_id} of the frame before: now move what differs`);
-  },
-  nextUncertain: (deeds) => uncertain(deeds, 1),
-  lastUncertain: (deeds) => uncertain(deeds, -1),
-  nextKeypoint: (deeds) => beside(deeds, 1),
-  lastKeypoint: (deeds) => beside(deeds, -1),
-  pick: (deeds, event) => deeds.pick(Number(event.key), event.timeStamp ?? 0),
-  undo: (deeds) => void deeds.step(true),
-  redo: (deeds) => void deeds.step(false),
-  heat: (deeds) => deeds.page.nextHeat(),
-  overlay: (deeds) => deeds.page.toggleOverlay(),
-  fit: (deeds) => deeds.page.fit(),
-  zoomIn: (deeds) => deeds.page.zoom(1.25),
-  zoomOut: (deeds) => deeds.page.zoom(0.8),
-  help: (deeds) => void help(deeds.page.root).then(() => deeds.page.stage.focus({ preventScroll: true })),
-  leave: (deeds) => deeds.page.leave(),
-};
-
-/** Every command that a key or a button may name. */
-export const COMMANDS = new Set([...Object.keys(KEYPOINT), ...Object.keys(PEOPLE)]);

@@ -35,7 +35,7 @@ export function help(root) {
     el("dl", {}, ...rows.flatMap(([keys, , words]) => [el("dt", {}, ...keysOf(keys)), el("dd", {}, words)]))));
   const mouse = el("section", {}, el("h3", {}, "Mouse, pen and touch"),
     el("dl", {}, ...GESTURES.flatMap(([what, words]) => [el("dt", {}, what), el("dd", {}, words)])));
-  return ask(root, "Keys", [el("div.pe-help", { tabindex: "0", role: "region", "aria-label": "All keys" }, ...parts, mouse)],
+  return ask(root, "Keys", [el("div.pe-help", {}, ...parts, mouse)],
     [button("Close", "", "button.primary")]);
 }
 

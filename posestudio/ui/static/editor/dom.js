@@ -38,6 +38,10 @@ export function listed(words) {
   return words.length < 2 ? words.join("") : `${words.slice(0, -1).join(", ")} and ${words.at(-1)}`;
 }
 
+/** Some names, and how many more there are: "nose, left eye, left ear and 9 more". */
+export const few = (words, most = 4) =>
+  listed(words.length > most ? [...words.slice(0, most - 1), `${words.length - most + 1} more`] : words);
+
 /** 0.314 as "31 %"; small and large shares keep their meaning. */
 export function percent(share) {
   const value = 100 * share;

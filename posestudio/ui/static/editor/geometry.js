@@ -43,10 +43,13 @@ export class Camera {
     this.ty += dy;
   }
 
-  /** Show a box [x, y, w, h] in the middle of a stage of (width, height) CSS pixels, with a margin around it. */
-  fit([x, y, w, h], width, height, margin = 0) {
+  /**
+   * Show a box [x, y, w, h] in the middle of a stage of (width, height) CSS pixels, with a margin around it, at most
+   * `most` times as large as the photo.
+   */
+  fit([x, y, w, h], width, height, margin = 0, most = SCALE.most) {
     const room = [Math.max(1, width - 2 * margin), Math.max(1, height - 2 * margin)];
-    this.scale = between(Math.min(room[0] / w, room[1] / h), SCALE.least, SCALE.most);
+    this.scale = between(Math.min(room[0] / w, room[1] / h), SCALE.least, most);
     this.tx = width / 2 - (x + w / 2) * this.scale;
     this.ty = height / 2 - (y + h / 2) * this.scale;
   }

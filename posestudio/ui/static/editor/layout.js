@@ -41,6 +41,8 @@ export function layout(root, panel) {
   // The queue
   part.order = choice("Order", ORDERS, "doubt");
   part.split = choice("Split", SPLITS);
+  part.order.classList.add("wide");
+  part.split.classList.add("wide");
   part.run = choice("Run", [["", "Newest run"]]);
   part.minutes = choice("Time", BUDGETS);
   part.renew = el("button.pe-tool", { type: "button", title: "Ask for a new queue", "aria-label": "Ask for a new queue" }, icon("renew"));
@@ -85,14 +87,15 @@ export function layout(root, panel) {
     el("span.pe-gap"),
     tool("accept", "Accept the keypoint in hand", { short: "Accept" }),
     tool("acceptAll", "Accept all and go on", { short: "Accept all, next", kind: "primary" }));
-  part.frame = el("div.pe-frame", {}, part.stage, part.view, part.banner, part.conflict, part.empty);
-  part.middle = el("section.pe-middle", { "aria-label": "Photo" }, part.head, part.frame, part.live, part.tools);
+  part.frame = el("div.pe-frame", {}, part.stage, part.banner, part.conflict, part.empty);
+  const foot = el("div.pe-foot", {}, part.live, part.view);
+  part.middle = el("section.pe-middle", { "aria-label": "Photo" }, part.head, part.frame, foot, part.tools);
   // The keypoints
   part.history = el("ol.pe-history");
   part.historyBox = el("details.pe-fold", {}, el("summary", {}, "History of this keypoint"), part.history);
   part.ruleBox = el("details.pe-fold", {}, el("summary", {}, "When is it 2, 1 or 0?"), rule());
   part.side = el("aside.pe-side", { "aria-label": "Keypoints and rule" }, panel.node, part.ruleBox, part.historyBox);
-  root.replaceChildren(part.queue, part.middle, part.side);
+  root.replaceChildren(el("h1.pe-unseen", {}, "Correct"), part.queue, part.middle, part.side);
   return part;
 }
 

@@ -33,7 +33,7 @@ export class Person {
     this.last = this.points.map((point, k) => spot(point) ?? this.prediction(k));
     this.suspects = (doc.suspects ?? []).filter((one) => this.points[one.keypoint]);
     const taught = doc.keypoints.map((given) => given.taught !== false);
-    this.asked = taught.some(Boolean) ? taught : taught.map(() => true);
+    this.asked = doc.iscrowd ? taught.map(() => false) : taught.some(Boolean) ? taught : taught.map(() => true);
     for (const changes of waiting) this.apply(changes);
   }
 
@@ -89,6 +89,15 @@ export class Person {
 
   isSuspect(k) {
     return this.suspects.some((one) => one.keypoint === k || one.partner === k);
+  }
+
+  /** The suspicion that a keypoint is part of: its keypoints, and whether left and right look swapped; or null. */
+  suspicion(k) {
+    const own = this.suspects.find((one) => one.keypoint === k || one.partner === k);
+    if (!own) return null;
+    if (own.kind !== "swap") return { swap: false, keypoints: [own.keypoint], reason: own.reason };
+    const both = this.suspects.filter((one) => one.kind === "swap").flatMap((one) => [one.keypoint, one.partner ?? one.keypoint]);
+    return { swap: true, keypoints: [...new Set(both)], reason: "left and right look swapped" };
   }
 
   /** Keypoints that a person is asked about and nobody has decided. */

@@ -1,27 +1,28 @@
-/* The Correct page: the parts, who is shown, and what happens between them. `mount` is called by the page's host. */
+/* The Correct page: who is shown, and what happens between its parts. `mount` is called by the page's host. */
 
 import { Away, Server } from "./api.js";
-import { Deeds, candidates } from "./deeds.js";
-import { clock, count, el, percent, spoken, stateWords } from "./dom.js";
-import { finite } from "./geometry.js";
+import { aboutKeypoint, drawHead, guide, opening } from "./about.js";
+import { candidates } from "./commands.js";
+import { conflicts } from "./conflicts.js";
+import { Deeds } from "./deeds.js";
+import { el } from "./dom.js";
+import { handle } from "./handle.js";
 import { Heat } from "./heat.js";
-import { listen } from "./keys.js";
 import { drawRows, layout } from "./layout.js";
-import { line } from "./dialogs.js";
 import { History } from "./model.js";
 import { Outbox } from "./outbox.js";
 import { Panel, historyItems } from "./panel.js";
 import { People } from "./people.js";
 import { Pointer } from "./pointer.js";
 import { Queue, Stopwatch } from "./queue.js";
-import { conflicts } from "./conflicts.js";
+import { drawSaved, listenToOutbox } from "./saving.js";
 import { View } from "./view.js";
+import { fillChoosers, givenName, wire } from "./wiring.js";
 
 const AHEAD = 3;
 const OLD = 10_000; // milliseconds after which a person that is opened is asked for again
 const FEW_LABELED = 30; // as the queue: below this, variety decides, and the rule stands open beside it
 const RETRY = [500, 1000, 2000, 4000];
-const WHO = "posestudio/who";
 
 const sleep = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
 
@@ -48,9 +49,8 @@ export class Page {
     this.heat = new Heat(this.part.canvas);
     this.view = new View(this.stage, this.part.canvas);
     this.pointer = new Pointer(this.stage, this.view, this.deeds, signal);
-    listen(this.stage, (command, event) => this.#key(command, event), signal);
-    this.#listen(signal);
-    this.#setAlpha();
+    wire(this, signal);
+    this.setAlpha();
   }
 
   get skeleton() {
@@ -62,7 +62,7 @@ export class Page {
   }
 
   get who() {
-    return localStorage.getItem(WHO) || this.session?.who || "annotator";
+    return givenName() || this.session?.who || "annotator";
   }
 
   // Starting
@@ -77,12 +77,12 @@ export class Page {
       locks: navigator.locks ?? null, channel: new BroadcastChannel(`posestudio/${name}`),
     });
     this.people = new People(this.server, this.outbox);
-    this.#listenToOutbox();
+    listenToOutbox(this);
     this.history = new History(this.#kept(this.keep.history) ?? {});
     this.queue = new Queue(this.#kept(this.keep.queue) ?? {});
     const { partly = 0, reviewed = 0 } = this.session.counts?.splits?.train ?? {};
     this.part.ruleBox.open = partly + reviewed < FEW_LABELED;
-    this.drawSaved();
+    drawSaved(this);
     this.outbox.hurry();
     await this.#begin();
   }
@@ -92,7 +92,7 @@ export class Page {
     const options = { order: asked.get("order") ?? "", split: asked.get("split") ?? "", run: asked.get("run") ?? "" };
     const differs = Object.entries(options).some(([key, value]) => asked.has(key) && value !== this.queue.options[key]);
     if (differs) this.queue.options = { ...this.queue.options, ...options };
-    this.#fillChoosers();
+    fillChoosers(this);
     this.people.run = this.queue.options.run;
     const known = asked.get("instance");
     const instance = known && /^\d{1,15}$/.test(known) ? Number(known) : null;
@@ -150,7 +150,7 @@ export class Page {
     const here = this.people.here(id);
     if (here) {
       this.#show(here, from);
-      if (Date.now() - here.at > OLD) this.#refresh(id);
+      if (Date.now() - here.at > OLD) this.refresh(id);
       return true;
     }
     const late = setTimeout(() => turn === this.#turn && this.part.frame.classList.add("loading"), 150);
@@ -171,9 +171,7 @@ export class Page {
 
   #show({ person, photo }, from) {
     if (from !== null && from !== person.id) this.#visited.push(from);
-    const other = this.person !== person;
-    if (other && this.person) this.secondsOf(this.person.id);
-    this.watch.take();
+    this.spend();
     this.person = person;
     this.part.empty.hidden = true;
     this.root.classList.add("open");
@@ -183,27 +181,20 @@ export class Page {
     this.heat.load(null);
     this.view.show(person, this.skeleton, photo);
     this.view.fit(false);
-    this.deeds.selected = person.uncertain()[0] ?? person.asked.indexOf(true);
-    this.about_(person);
+    this.deeds.selected = person.uncertain()[0] ?? Math.max(0, person.asked.indexOf(true));
+    drawHead(this, person);
     this.selected();
     this.redraw();
     this.drawQueue();
-    this.drawConflicts();
+    conflicts(this);
     this.#address();
     this.#loadHeat();
     this.#ahead();
-    this.say(this.#opening(person));
+    this.say(opening(this));
     if (!this.root.contains(document.activeElement) || document.activeElement === this.stage) this.stage.focus({ preventScroll: true });
   }
 
-  #opening(person) {
-    const open = person.open().length;
-    if (!open) return `Person ${person.id}: nothing is open. Ctrl+Enter goes on`;
-    if (person.missing().length === open) return this.about(this.deeds.selected);
-    return `Person ${person.id}: ${count(open, "open keypoint")}. ${this.about(this.deeds.selected)}`;
-  }
-
-  async #refresh(id) {
+  async refresh(id) {
     try {
       const newer = await this.people.refresh(id);
       if (newer && this.person?.id === id) this.reload();
@@ -216,7 +207,7 @@ export class Page {
   reload() {
     const { person } = this;
     this.view.show(person, this.skeleton, this.view.photo);
-    this.about_(person);
+    drawHead(this, person);
     this.#loadHeat();
     this.redraw();
   }
@@ -267,11 +258,17 @@ export class Page {
     return id === undefined ? this.say("There is nobody to go back to") : void this.open(id);
   }
 
+  /** Seconds of work since the last edit; they count for the person in hand. */
+  spend() {
+    const seconds = this.watch.take();
+    if (this.person) this.#spent.set(this.person.id, (this.#spent.get(this.person.id) ?? 0) + seconds);
+    return seconds;
+  }
+
   /** The seconds spent on a person so far. */
   secondsOf(id) {
-    const all = (this.#spent.get(id) ?? 0) + (this.person?.id === id ? this.watch.take() : 0);
-    this.#spent.set(id, all);
-    return all;
+    if (this.person?.id === id) this.spend();
+    return this.#spent.get(id) ?? 0;
   }
 
   finished() {
@@ -281,7 +278,7 @@ export class Page {
   }
 
   nobody(words = "") {
-    const more = words || this.queue.answer?.note || "Everybody of this choice is done. Choose another order or split, or add photos on the Images page.";
+    const more = words || "Everybody of this choice is done. Choose another order or split, or add photos on the Images page.";
     this.part.empty.replaceChildren(el("b", {}, "Nobody to correct"), el("p", {}, more));
     this.part.empty.hidden = false;
   }
@@ -301,18 +298,7 @@ export class Page {
     this.stage.classList.toggle("placing", deeds.placing && deeds.mode === null);
     this.stage.dataset.mode = deeds.mode ?? "";
     this.part.percent.textContent = `${Math.round(100 * this.view.camera.scale)} %`;
-    this.#guide();
-  }
-
-  /** From scratch, each click is asked for by name. */
-  #guide() {
-    const { deeds, person } = this;
-    if (deeds.mode !== null || this.stopping) return;
-    const name = spoken(person.names[deeds.selected]);
-    const scratch = person.points.every((_, k) => !person.prediction(k));
-    const words = deeds.placing && person.points[deeds.selected].state === "open" && scratch
-      ? `Click ${this.skeleton.sides[deeds.selected] === "center" ? "the" : "the person\u2019s"} ${name}. Shift and click: hidden. V: outside the photo. S: later.` : "";
-    this.banner(words, "guide");
+    if (deeds.mode === null && !this.stopping) this.banner(guide(this), "guide");
   }
 
   /** Another keypoint is in hand. */
@@ -321,20 +307,12 @@ export class Page {
     this.ghosts = false;
     this.stopping = false;
     this.heat.draw(this.deeds.selected);
-    this.#drawHistory();
+    this.drawHistory();
   }
 
   /** A keypoint in words. */
   about(k) {
-    const { person } = this;
-    const guess = person.points[k].state === "open" ? person.prediction(k) : null;
-    const parts = [stateWords(person, k)];
-    if (guess && finite(guess.error)) parts.push(`error probability ${percent(guess.error)}`);
-    else if (guess && finite(guess.score)) parts.push(`score ${guess.score.toFixed(2)}, not calibrated`);
-    if (person.over(k, this.limit)) parts.push("over the limit");
-    const suspect = person.suspects.find((one) => one.keypoint === k);
-    if (suspect) parts.push(`suspect: ${suspect.reason}. X swaps, Enter keeps`);
-    return `${spoken(person.names[k])}: ${parts.join(", ")}`;
+    return aboutKeypoint(this, k);
   }
 
   /** One line for everybody, also for who listens. */
@@ -356,48 +334,11 @@ export class Page {
     this.say(words);
   }
 
-  /** The line over the photo about the person. */
-  about_(person) {
-    const { doc } = person;
-    const chips = [el(`span.pe-chip.${doc.split}`, {}, doc.split)];
-    const chip = (kind, words, title = null) => chips.push(el(`span.pe-chip.${kind}`, { title }, words));
-    if (doc.blind) chip("blind", "held out: no predictions", "Its labels judge the models, so no model is shown");
-    if (doc.hidden) chip("warn", "hidden");
-    if (doc.iscrowd) chip("warn", "ignored region");
-    if (doc.stale) chip("warn", "prediction older than the box");
-    for (const kind of doc.standing ?? []) if (kind !== "seen") chip("mark", kind.replace("_", " "));
-    for (const mark of (doc.marks ?? []).filter((one) => one.kind === "comment").slice(-1)) chip("mark", `\u201c${mark.text}\u201d`, `${mark.who}, ${clock(mark.at)}`);
-    this.part.title.replaceChildren(el("b", {}, `Person ${person.id}`), el("span.pe-file", { title: doc.file_name ?? "" }, doc.file_name ?? ""), ...chips);
-    const why = this.queue.item(person.id)?.reason ?? doc.reason ?? "";
-    this.part.why.textContent = why;
-    this.part.why.title = why;
-    this.part.who.textContent = this.who;
-  }
-
   drawQueue() {
     drawRows(this.part, { queue: this.queue, current: this.person?.id ?? null, open: (id) => this.open(id, { from: this.person?.id ?? null }) });
   }
 
-  drawSaved() {
-    const { outbox, part } = this;
-    const waiting = outbox.waiting().length;
-    const refused = outbox.refused().length;
-    const kind = refused ? "bad" : outbox.away ? "away" : waiting ? "busy" : outbox.savedAt ? "good" : "";
-    const words = [];
-    if (refused) words.push(`${count(refused, "edit")} to decide`);
-    if (waiting) words.push(outbox.away ? `${waiting} waiting: the server is away` : `saving ${waiting}`);
-    else if (outbox.away) words.push("the server is away");
-    else if (outbox.savedAt && !refused) words.push(`saved at ${clock(outbox.savedAt)}`);
-    if (outbox.onlyInMemory) words.push("the browser keeps nothing: do not close this page");
-    part.saved.textContent = words.join(", ") || "all is saved";
-    part.saved.className = `pe-saved ${kind}`;
-  }
-
-  drawConflicts() {
-    conflicts(this);
-  }
-
-  async #drawHistory() {
+  async drawHistory() {
     if (!this.part.historyBox.open || !this.person) return;
     const { person, deeds: { selected } } = this;
     try {
@@ -413,17 +354,17 @@ export class Page {
     if (person.doc.blind) return this.say("Held-out people get no heatmaps");
     if (!heat.loaded) return this.say("There are no heatmaps of this person");
     const { choices } = heat;
-    return this.#setHeat(choices[(choices.indexOf(heat.show) + 1) % choices.length]);
+    return this.setHeat(choices[(choices.indexOf(heat.show) + 1) % choices.length]);
   }
 
-  #setHeat(show) {
+  setHeat(show) {
     this.heat.show = show;
     this.part.heatShow.value = show;
     if (this.person) this.heat.draw(this.deeds.selected);
     this.say(show === "off" ? "Heatmap off" : `Heatmap of ${show === "both" ? "both students" : `student ${show}`}`);
   }
 
-  #setAlpha() {
+  setAlpha() {
     this.part.canvas.style.opacity = this.part.heatAlpha.value;
   }
 
@@ -471,111 +412,19 @@ export class Page {
     return this.outbox.add({ who: this.who, ...edit }, { bases, follows, effect });
   }
 
-  #listenToOutbox() {
-    const { outbox } = this;
-    outbox.addEventListener("change", () => this.drawSaved());
-    outbox.addEventListener("saved", ({ detail: { entry, result } }) => this.#saved(entry, result));
-    outbox.addEventListener("refused", ({ detail: { entry, result } }) => this.#refused(entry, result));
-  }
-
-  #saved({ edit, bases, effect }, result) {
-    const person = this.people.here(edit.instance_id)?.person;
-    if (Number.isInteger(result.revision)) {
-      this.people.saved(edit.instance_id, Object.keys(bases).map(Number), result.revision, { at: result.saved_at });
-    }
-    const mine = this.history.done.find((entry) => entry.edit_id === edit.edit_id);
-    if (edit.deed === "add" && Number.isInteger(result.instance_id)) {
-      if (edit.iscrowd) this.#refresh(this.person?.id);
-      else this.open(result.instance_id, { from: this.person?.id ?? null });
-      this.people.forget(edit.instance_id);
-    }
-    if (edit.deed === "merge" && mine) {
-      mine.back = result.moved?.length ? { deed: "undo", instance_id: edit.into, undoes: edit.edit_id } : { deed: "restore" };
-    }
-    if (["merge", "hand", "hide", "restore"].includes(edit.deed) || (edit.deed === "undo" && !effect.length)) {
-      for (const id of [edit.into, edit.to]) if (Number.isInteger(id) && id !== this.person?.id) this.people.forget(id);
-      if (this.person) this.#refresh(this.person.id);
-    }
-    if (person && person === this.person) {
-      this.#drawHistory();
-      this.redraw();
-    }
-  }
-
-  #refused({ edit }, result) {
-    this.history.forget(edit.edit_id);
-    if (this.quietly.delete(edit.edit_id) && result.error?.kind !== "conflict") {
-      this.outbox.drop(edit.edit_id);
-      return this.say(result.error.message);
-    }
-    return this.drawConflicts();
-  }
-
   // Wiring
 
-  #key(command, event) {
-    this.watch.touch();
-    return this.deeds.run(command, event);
+  resized() {
+    if (!this.person) return;
+    if (this.view.fitted) this.view.fit(this.view.fitted === "photo");
+    this.redraw();
   }
 
-  #listen(signal) {
-    const on = (target, name, listener) => target.addEventListener(name, listener, { signal });
-    on(this.root, "click", (event) => {
-      const button = event.target instanceof Element && event.target.closest("[data-command]");
-      if (!button) return;
-      this.watch.touch();
-      button.closest("details.pe-menu")?.removeAttribute("open");
-      if (event.detail > 0 && button.dataset.command !== "help") this.stage.focus({ preventScroll: true });
-      this.deeds.run(button.dataset.command, event);
-    });
-    for (const name of ["pointerdown", "wheel"]) this.root.addEventListener(name, () => this.watch.touch(), { signal, passive: true });
-    for (const name of ["order", "split", "run", "minutes"]) on(this.part[name], "change", () => this.#chosen(name));
-    on(this.part.renew, "click", () => this.renew());
-    on(this.part.heatShow, "change", () => this.#setHeat(this.part.heatShow.value));
-    on(this.part.heatAlpha, "input", () => this.#setAlpha());
-    on(this.part.historyBox, "toggle", () => this.#drawHistory());
-    on(this.part.who, "click", async () => {
-      const name = await line(this.root, "Who are you?", "Your name, as it goes into the journal", this.who, 100);
-      if (name) localStorage.setItem(WHO, name);
-      this.part.who.textContent = this.who;
-    });
-    on(window, "blur", () => this.deeds.end());
-    on(document, "visibilitychange", () => this.#pause());
-    on(window, "pagehide", () => this.#pause());
-    on(window, "online", () => this.outbox?.hurry());
-    on(window, "storage", () => this.outbox && this.drawSaved());
-    on(document, "click", (event) => {
-      for (const menu of this.root.querySelectorAll("details.pe-menu[open]")) if (!menu.contains(event.target)) menu.open = false;
-    });
-    const resized = new ResizeObserver(() => {
-      if (!this.person) return;
-      if (this.view.fitted) this.view.fit(this.view.fitted === "photo");
-      this.redraw();
-    });
-    resized.observe(this.stage);
-    signal.addEventListener("abort", () => resized.disconnect());
-  }
-
-  #pause() {
+  /** The page may be going: end what is going on, and keep what a reload needs. */
+  pause() {
     this.deeds.end();
     this.#store();
     if (document.visibilityState === "visible") this.outbox?.hurry();
-  }
-
-  #chosen(name) {
-    this.queue.options = { ...this.queue.options, [name]: this.part[name].value };
-    if (name === "run") this.people.clear(this.part.run.value);
-    if (name === "split" && this.part.split.value === "val") this.part.order.value = "random";
-    this.queue.options.order = this.part.order.value;
-    this.renew();
-  }
-
-  #fillChoosers() {
-    const { options } = this.queue;
-    for (const { run_id, words } of this.session.runs ?? []) this.part.run.append(el("option", { value: run_id }, words));
-    for (const name of ["order", "split", "run", "minutes"]) {
-      if ([...this.part[name].options].some((option) => option.value === options[name])) this.part[name].value = options[name];
-    }
   }
 
   // What a reload needs: the address says who and how, the session store has the queue in hand and the history.
@@ -604,32 +453,6 @@ export class Page {
       return null;
     }
   }
-}
-
-/** A look at the page for tests: copies and numbers, nothing that changes it. */
-function handle(page) {
-  const copy = (value) => (value === undefined || value === null ? null : structuredClone(value));
-  return Object.freeze({
-    ready: () => page.person !== null,
-    person: () => page.person && copy({ id: page.person.id, points: page.person.points, box: page.person.box, doc: page.person.doc }),
-    shown: (k) => copy(page.person?.shown(k)),
-    open: () => copy(page.person?.open()),
-    uncertain: () => copy(page.person?.uncertain()),
-    selected: () => page.deeds.selected,
-    mode: () => page.deeds.mode,
-    camera: () => ({ scale: page.view.camera.scale, tx: page.view.camera.tx, ty: page.view.camera.ty }),
-    point: (k) => copy(page.view.clientPoint(k)),
-    candidates: (k) => copy(candidates(page, k)),
-    heat: () => ({ show: page.heat.show, loaded: page.heat.loaded }),
-    queue: () => copy(page.queue?.items.map((item) => item.instance_id)),
-    progress: () => copy(page.queue?.progress),
-    here: (id) => page.people.here(id) !== null,
-    waiting: () => copy(page.outbox?.waiting().map((entry) => entry.edit)),
-    refused: () => copy(page.outbox?.refused().map((entry) => entry.edit)),
-    savedAt: () => page.outbox?.savedAt ?? null,
-    away: () => page.outbox?.away ?? null,
-    history: () => ({ done: page.history.done.length, undone: page.history.undone.length }),
-  });
 }
 
 /** Build the page in its host; an earlier one in the same window ends. */

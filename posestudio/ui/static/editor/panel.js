@@ -63,7 +63,7 @@ export class Panel {
       const state = stateWords(person, k);
       const over = person.over(k, limit);
       const suspect = person.suspects.find((one) => one.keypoint === k || one.partner === k);
-      const guess = person.prediction(k);
+      const guess = person.points[k].state === "open" ? person.prediction(k) : null;
       const number = !guess ? "" : finite(guess.error) ? percent(guess.error) : finite(guess.score) ? guess.score.toFixed(2) : "";
       const key = [state, over, suspect?.kind ?? "", number, k === selected].join("|");
       if (key === this.#seen[k]) return;

@@ -37,6 +37,11 @@ export class People {
     return found?.ready ?? null;
   }
 
+  /** Forget everybody in a photo but one. */
+  forgetPhoto(image, but) {
+    for (const [id, { ready }] of this.#kept) if (id !== but && ready?.person.doc.image_id === image) this.#kept.delete(id);
+  }
+
   /** A person with a decoded photo; asks the server when it is not here. Throws Away or Refused. */
   get(id) {
     let found = this.#kept.get(id);

@@ -4,6 +4,8 @@ import { Camera, HANDLES, around, grown, union } from "./geometry.js";
 import { el, set, spoken, sv } from "./dom.js";
 
 const ROUNDED = 100;
+const LARGEST_FIT = 8; // a person of few pixels is no clearer when it is larger
+const PIXELS = 16; // scale from which single pixels are drawn as squares
 const px = (value) => Math.round(value * ROUNDED) / ROUNDED;
 
 /** Left is a circle, right a square, the middle a diamond; of half-size r around (0, 0). */
@@ -137,7 +139,7 @@ export class View {
   /** Fit the person, or the whole photo. */
   fit(whole) {
     const box = whole ? [0, 0, ...this.person.size] : this.personBox();
-    this.camera.fit(box, ...this.room, 16);
+    this.camera.fit(box, ...this.room, 16, LARGEST_FIT);
     this.fitted = whole ? "photo" : "person";
   }
 
@@ -148,7 +150,7 @@ export class View {
     camera.hold(...person.size, ...this.room);
     const { scale, tx, ty } = camera;
     this.world.style.transform = `matrix(${scale},0,0,${scale},${tx},${ty})`;
-    this.world.classList.toggle("pixels", scale >= 6);
+    this.world.classList.toggle("pixels", scale >= PIXELS);
     this.othersAt.setAttribute("transform", `matrix(${scale},0,0,${scale},${tx},${ty})`);
     this.svg.classList.toggle("off", Boolean(what.hidden));
     this.#drawTags();

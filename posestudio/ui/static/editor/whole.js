@@ -1,5 +1,6 @@
 /* Deeds on whole people: boxes, adding, hiding, merging, handing over, marks, and the way through the queue. */
 
+import { drawHead } from "./about.js";
 import { listed, spoken } from "./dom.js";
 import { boxBetween } from "./geometry.js";
 import { confirm, line, reason } from "./dialogs.js";
@@ -65,10 +66,10 @@ export const WHOLE = {
     return onwards(deeds);
   },
 
-  /** A suspect label is right after all. */
-  keepSuspect(deeds, k) {
-    mark(deeds, "seen", { keypoint: k });
-    WHOLE.settled(deeds, [k]);
+  /** Suspect labels are right after all. */
+  keepSuspect(deeds, keypoints) {
+    mark(deeds, "seen", keypoints.length === 1 ? { keypoint: keypoints[0] } : {});
+    WHOLE.settled(deeds, keypoints);
   },
 
   /** These keypoints are suspect no longer. */
@@ -144,7 +145,6 @@ export const WHOLE = {
     const before = keypoints.map((k) => person.change(k));
     const after = keypoints.map((k) => ({ keypoint: k, state: "open", x: null, y: null, v: 0, reason: null }));
     send(deeds, { deed: "hand", to, keypoints }, { deed: "undo" }, "the handing over", { before, after });
-    deeds.page.people.forget(to);
     deeds.say(`Handed ${listed(keypoints.map((k) => spoken(person.names[k])))} to person ${to}`);
   },
 
@@ -187,7 +187,7 @@ export const PEOPLE = {
     const hidden = !person.doc.hidden;
     send(deeds, { deed: hidden ? "hide" : "restore" }, { deed: hidden ? "restore" : "hide" }, hidden ? "hiding" : "bringing back");
     person.doc.hidden = hidden;
-    page.about_(person);
+    drawHead(page, person);
     deeds.say(hidden ? `Person ${person.id} is hidden: Shift+Delete or Ctrl+Z brings it back` : `Person ${person.id} is back`);
   },
   predictAgain: (deeds) => deeds.page.predict(deeds.person.id, true),
@@ -214,7 +214,7 @@ export const PEOPLE = {
     mark(deeds, on ? "flag" : "unflag");
     on ? standing.add("flag") : standing.delete("flag");
     person.doc.standing = [...standing];
-    deeds.page.about_(person);
+    drawHead(deeds.page, person);
     return deeds.say(on ? "Flagged" : "No flag any more");
   },
   async comment(deeds) {
@@ -224,7 +224,7 @@ export const PEOPLE = {
     if (!text || person !== deeds.person) return undefined;
     mark(deeds, "comment", { text });
     person.doc.marks = [...(person.doc.marks ?? []), { kind: "comment", text, who: page.who, at: new Date().toISOString() }];
-    page.about_(person);
+    drawHead(page, person);
     return deeds.say("Comment kept");
   },
 };

@@ -1,0 +1,69 @@
+/* What the server's answers to edits mean for the page: "saved at", revisions, new people, refused edits. */
+
+import { clock, count } from "./dom.js";
+import { conflicts } from "./conflicts.js";
+
+/** Deeds after which others in the photo look different. */
+const BESIDE = new Set(["merge", "hand", "hide", "restore"]);
+
+export function listenToOutbox(page) {
+  const { outbox } = page;
+  outbox.addEventListener("change", () => drawSaved(page));
+  outbox.addEventListener("saved", ({ detail: { entry, result } }) => saved(page, entry, result));
+  outbox.addEventListener("refused", ({ detail: { entry, result } }) => refused(page, entry, result));
+}
+
+/** The words about what is saved: only the server's answer makes an edit "saved". */
+export function drawSaved({ outbox, part }) {
+  const waiting = outbox.waiting().length;
+  const undecided = outbox.refused().length;
+  const kind = undecided ? "bad" : outbox.away ? "away" : waiting ? "busy" : outbox.savedAt ? "good" : "";
+  const words = [];
+  if (undecided) words.push(`${count(undecided, "edit")} to decide`);
+  if (waiting) words.push(outbox.away ? `${waiting} waiting: the server is away` : `saving ${waiting}`);
+  else if (outbox.away) words.push("the server is away");
+  else if (outbox.savedAt && !undecided) words.push(`saved at ${clock(outbox.savedAt)}`);
+  if (outbox.onlyInMemory) words.push("the browser keeps nothing: do not close this page");
+  part.saved.textContent = words.join(", ") || "all is saved";
+  part.saved.className = `pe-saved ${kind}`;
+}
+
+function saved(page, { edit, bases, effect }, result) {
+  if (Number.isInteger(result.revision)) {
+    page.people.saved(edit.instance_id, Object.keys(bases).map(Number), result.revision, { at: result.saved_at });
+  }
+  const mine = page.history.done.find((entry) => entry.edit_id === edit.edit_id);
+  if (edit.deed === "merge" && mine) {
+    mine.back = result.moved?.length ? { deed: "undo", instance_id: edit.into, undoes: edit.edit_id } : { deed: "restore" };
+  }
+  if (edit.deed === "add" && Number.isInteger(result.instance_id)) added(page, edit, result.instance_id);
+  else if (BESIDE.has(edit.deed) || (edit.deed === "undo" && !effect.length)) beside(page);
+  if (page.person?.id === edit.instance_id) {
+    page.drawHistory();
+    page.redraw();
+  }
+}
+
+/** Somebody in this photo has changed: ask for everybody in it anew. */
+function beside(page) {
+  if (!page.person) return;
+  page.people.forgetPhoto(page.person.doc.image_id, page.person.id);
+  page.refresh(page.person.id);
+}
+
+/** A person that was drawn is there: open it, and let the students look. */
+async function added(page, { iscrowd }, id) {
+  beside(page);
+  if (iscrowd || !(await page.open(id, { from: page.person?.id ?? null }))) return;
+  if (!page.person.doc.blind && page.session.runs?.length) page.predict(id);
+}
+
+function refused(page, { edit }, result) {
+  page.history.forget(edit.edit_id);
+  if (page.quietly.delete(edit.edit_id) && result.error?.kind !== "conflict") {
+    page.outbox.drop(edit.edit_id);
+    page.say(result.error.message);
+  } else {
+    conflicts(page);
+  }
+}

@@ -1,0 +1,75 @@
+/* Buttons, choices, and what the window says: who calls what. */
+
+import { line } from "./dialogs.js";
+import { el } from "./dom.js";
+import { listen } from "./keys.js";
+import { drawSaved } from "./saving.js";
+
+const CHOOSERS = ["order", "split", "run", "minutes"];
+const WHO = "posestudio/who";
+
+/** The name that goes into the journal, once somebody has given one. */
+export const givenName = () => localStorage.getItem(WHO);
+
+export function wire(page, signal) {
+  const { root, part, stage, deeds, watch } = page;
+  const on = (target, name, listener) => target.addEventListener(name, listener, { signal });
+  listen(stage, (command, event) => {
+    watch.touch();
+    return deeds.run(command, event);
+  }, signal);
+  on(root, "click", (event) => {
+    const button = event.target instanceof Element && event.target.closest("[data-command]");
+    if (!button) return;
+    watch.touch();
+    button.closest("details.pe-menu")?.removeAttribute("open");
+    if (event.detail > 0 && button.dataset.command !== "help") stage.focus({ preventScroll: true });
+    deeds.run(button.dataset.command, event);
+  });
+  for (const name of ["pointerdown", "wheel"]) root.addEventListener(name, () => watch.touch(), { signal, passive: true });
+  for (const name of CHOOSERS) on(part[name], "change", () => chosen(page, name));
+  on(part.renew, "click", () => page.renew());
+  on(part.heatShow, "change", () => page.setHeat(part.heatShow.value));
+  on(part.heatAlpha, "input", () => page.setAlpha());
+  on(part.historyBox, "toggle", () => page.drawHistory());
+  on(part.who, "click", () => rename(page));
+  on(document, "click", (event) => {
+    for (const menu of root.querySelectorAll("details.pe-menu[open]")) if (!menu.contains(event.target)) menu.open = false;
+  });
+  wireWindow(page, on);
+  const resized = new ResizeObserver(() => page.resized());
+  resized.observe(stage);
+  signal.addEventListener("abort", () => resized.disconnect());
+}
+
+function wireWindow(page, on) {
+  on(window, "blur", () => page.deeds.end());
+  on(document, "visibilitychange", () => page.pause());
+  on(window, "pagehide", () => page.pause());
+  on(window, "beforeunload", (event) => { if (page.outbox?.onlyInMemory) event.preventDefault(); });
+  on(window, "online", () => page.outbox?.hurry());
+  on(window, "storage", () => page.outbox && drawSaved(page));
+}
+
+async function rename(page) {
+  const name = await line(page.root, "Who are you?", "Your name, as it goes into the journal", page.who, 100);
+  if (name) localStorage.setItem(WHO, name);
+  page.part.who.textContent = page.who;
+}
+
+/** Another order, split, run or time: a new queue. */
+function chosen(page, name) {
+  const { part, queue, people } = page;
+  if (name === "run") people.clear(part.run.value);
+  if (name === "split" && part.split.value === "val") part.order.value = "random";
+  queue.options = Object.fromEntries(CHOOSERS.map((one) => [one, part[one].value]));
+  page.renew();
+}
+
+/** Show the options that the queue has. */
+export function fillChoosers({ part, queue: { options }, session }) {
+  for (const { run_id, words } of session.runs ?? []) part.run.append(el("option", { value: run_id }, words));
+  for (const name of CHOOSERS) {
+    if ([...part[name].options].some((option) => option.value === options[name])) part[name].value = options[name];
+  }
+}

@@ -41,14 +41,14 @@ def photo(folder: Path, number: int) -> Path:
     return path
 
 
-def make(folder: Path) -> Made:
-    """The project in folder/project; its run has predicted everybody but has no students."""
+def make(folder: Path, count: int = OPEN) -> Made:
+    """The project in folder/project, with so many open photos; its run has predicted everybody, without students."""
     (folder / "photos").mkdir(parents=True)
     with Store(folder / "project", create=True) as store:
         store.write(lambda cursor: set_skeleton(cursor, COCO17))
         labeled = _people(store, folder / "photos", LABELED, "train", 0)
-        open_ = _people(store, folder / "photos", OPEN, "unlabeled", 100)
-        val = _people(store, folder / "photos", VAL, "val", 200)
+        open_ = _people(store, folder / "photos", count, "unlabeled", 100)
+        val = _people(store, folder / "photos", VAL, "val", 900)
         first = people.get(store, open_[0])["image_id"]
         second = people.add(store, first, (170, 30, 90, 180), who="me")["instance_id"]
         snapshot = freeze.freeze(store)["snapshot_id"]

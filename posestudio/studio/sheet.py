@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from posestudio.errors import InputError
-from posestudio.store import documents, marks
+from posestudio.store import documents, journal, marks
 from posestudio.store.database import Store
 from posestudio.studio import standing, verbs_data, verbs_labels, verbs_queue, verbs_runs
 
@@ -32,7 +32,7 @@ def sheet(
     """People whose `keypoint` is open and predicted, the most doubtful or the surest first; nobody of val.
 
     People whose keypoint is flagged, who were skipped today or of whom somebody cannot tell are left out, and so are
-    those whose box has moved since the prediction.
+    those whose box has moved since the prediction or whose point lies outside the image.
 
     Args:
         store: the open store.
@@ -112,9 +112,16 @@ def _asked(store: Store, known: standing.Standing, k: int, split: str | None) ->
             and not known.known.stale[index]
             and known.snapshot.people.box_revision[index] == now.people.box_revision[i]
             and np.isfinite(known.doubts.score[index, k])
+            and _inside(known, index, k)
         ):
             found.append(index)
     return np.array(found, np.int64)
+
+
+def _inside(known: standing.Standing, index: int, k: int) -> bool:
+    """Whether the point could be a label: it lies in its image."""
+    people, (x, y) = known.snapshot.people, known.known.xy_image[index, k].tolist()
+    return journal.is_inside(x, y, (int(people.width[index]), int(people.height[index])))
 
 
 OFFERED = {"sheet": sheet}

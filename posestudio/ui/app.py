@@ -49,6 +49,7 @@ from posestudio.ui.tabs.evaluate import evaluate_tab  # noqa: E402
 from posestudio.ui.tabs.export import export_tab  # noqa: E402
 from posestudio.ui.tabs.images import images_tab  # noqa: E402
 from posestudio.ui.tabs.inspect import inspect_tab  # noqa: E402
+from posestudio.ui.tabs.sheet import sheet_tab  # noqa: E402
 from posestudio.ui.tabs.train import train_tab  # noqa: E402
 
 MAX_UPLOAD = "2gb"
@@ -71,6 +72,8 @@ def build(studio: Studio, jobs: Jobs | None = None) -> gr.Blocks:
         api.endpoints(studio)
     with demo.route("Correct", "correct", show_in_navbar=False):
         correct_tab()
+    with demo.route("Sheet", "sheet", show_in_navbar=False):
+        sheet_tab()
     with demo.route("Inspect", "inspect", show_in_navbar=False):
         inspect_tab()
     with demo.route("Train", "train", show_in_navbar=False) as page:

@@ -16,6 +16,7 @@ STYLES = (STYLE, STATIC / "shared/shared.css", STATIC / "inspect/inspect.css", S
 PAGES = (
     ("Images", "."),
     ("Correct", "correct"),
+    ("Sheet", "sheet"),
     ("Inspect", "inspect"),
     ("Train", "train"),
     ("Evaluate", "evaluate"),

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from posestudio.errors import InputError
+from posestudio.errors import InputError, PoseStudioError
 from posestudio.studio.studio import Studio
 from posestudio.ui import texts
 from posestudio.ui.media import Photo
@@ -159,10 +159,13 @@ def runs(studio: Studio) -> list[tuple[str, str]]:
     return found
 
 
-def warm_up() -> None:
-    """Load the heavy libraries of `look`, so that the first person opens as fast as the others."""
+def warm_up(studio: Studio) -> None:
+    """Load heavy libraries and judge everybody once, so that the first person opens as fast as the others."""
     import torch  # noqa: F401, lazy: torch
     import torchvision  # noqa: F401, lazy: torch
+
+    with contextlib.suppress(PoseStudioError):
+        studio.call("queue", limit=1)
 
 
 def look(studio: Studio, instance: int, run: str) -> dict[str, Any]:

@@ -145,7 +145,9 @@ def serve(project: Path | str = "data/project", host: str = "127.0.0.1", port: i
             server = uvicorn.Server(
                 uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2)
             )
-            threading.Thread(target=reads.warm_up, name="warm-up", daemon=True).start()
+            threading.Thread(
+                target=reads.warm_up, args=(studio,), name="warm-up", daemon=True
+            ).start()
             _say(f"PoseStudio is open at {address}  (project {folder}). Ctrl+C ends it.")
             try:
                 server.run(sockets=[listener])

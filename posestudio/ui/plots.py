@@ -47,7 +47,8 @@ def curves(
         return go.Figure()
     columns, rows = min(2, len(shown)), (len(shown) + 1) // 2
     figure = make_subplots(rows, columns, horizontal_spacing=0.1, vertical_spacing=0.24)
-    length = max((event.steps for event in events if isinstance(event, Started)), default=None)
+    both = (*events, *other)
+    length = max((event.steps for event in both if isinstance(event, Started)), default=None)
     for place, title in enumerate(shown):
         row, column = place // columns + 1, place % columns + 1
         for thin, found in ((True, _lines(title, other, held_out)), (False, lines[title])):
@@ -237,10 +238,16 @@ def _column(steps: Sequence[Stepped], field: str) -> Curve:
 
 
 def _looks(events: Sequence[Event], name: str) -> Curve:
-    found = [
-        (event.step, event.metrics[name])
+    looks = [
+        event
         for event in events
         if isinstance(event, Evaluated) and event.split == "fold" and name in event.metrics
+    ]
+    # a run ends with a look at everybody held out; looks at fewer people are no line with it
+    found = [
+        (event.step, event.metrics[name])
+        for event in looks
+        if event.metrics.get("people") == looks[0].metrics.get("people")
     ]
     return np.array([step for step, _ in found]), np.array([value for _, value in found])
 

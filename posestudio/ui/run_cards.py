@@ -250,7 +250,9 @@ def compared(found: Record) -> str:
             f"{run_words.judged_on(val['people'], val['rough'])}, as labeled now. "
             f"<b>{escape(run_words.difference(val))}</b></p>"
         )
-    if not found["same_val"]:
+    if found["same_val"]:
+        score += '<p class="ps-quiet">The thin curves are those of the other run.</p>'
+    else:
         score += '<p class="ps-quiet">Their own scores are of different val labels: their curves are not overlaid.</p>'
     counts = [
         f"{labels[key]:,} {words}"

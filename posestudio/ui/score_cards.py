@@ -15,9 +15,16 @@ FIRST = 6
 """Worst people that are shown at once."""
 
 MEANING = {
-    "AP": "mean over OKS 0.50 to 0.95", "AP50": "OKS 0.50", "AP75": "OKS 0.75", "APm": "medium people",
-    "APl": "large people", "AR": "recall, 0.50 to 0.95", "AR50": "recall, OKS 0.50", "AR75": "recall, OKS 0.75",
-    "ARm": "recall, medium", "ARl": "recall, large",
+    "AP": "OKS .50 to .95",
+    "AP50": "OKS .50",
+    "AP75": "OKS .75",
+    "APm": "medium people",
+    "APl": "large people",
+    "AR": "recall, .50 to .95",
+    "AR50": "recall, .50",
+    "AR75": "recall, .75",
+    "ARm": "recall, medium",
+    "ARl": "recall, large",
 }  # fmt: skip
 
 
@@ -41,8 +48,8 @@ def numbers(record: Record, stale: bool) -> str:
     """The ten COCO numbers with intervals, and what they are measured by."""
     spans = record.get("intervals") or {}
     tiles = "".join(
-        f"<div><b>{run_words.ap(record[name])}</b><span>{name}, {MEANING[name]}</span>"
-        f"<span>{run_words.interval(spans.get(name)) or '&nbsp;'}</span></div>"
+        f"<div><span>{name}</span><b>{run_words.ap(record[name])}</b>"
+        f"<span>{run_words.interval(spans.get(name)) or '&nbsp;'}</span><span>{MEANING[name]}</span></div>"
         for name in NUMBERS
     )
     who = f"{record['student']}{' with mirrored crops' if record['flip'] else ''}"

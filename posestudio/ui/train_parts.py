@@ -36,7 +36,8 @@ class TrainTab:
     start: gr.Dropdown
     weights: gr.Dropdown
     unit: gr.Radio
-    amount: gr.Number
+    minutes: gr.Number
+    steps: gr.Number
     runner: gr.Radio
     settings: forms.Fields
     estimate: gr.HTML
@@ -96,9 +97,14 @@ def _form() -> dict[str, Any]:
         info="Files in the project's folder weights/ show here.", visible=False,
     )  # fmt: skip
     with gr.Row(elem_classes="ps-length"):
-        amount = gr.Number(
-            MINUTES, label="Length", minimum=0, scale=1, min_width=110, elem_id="ps-amount"
-        )
+        # two fields: an answer that resets one field would undo what is typed meanwhile
+        lengths = [
+            gr.Number(
+                value, label="Length", minimum=0, scale=1, min_width=110, visible=name == LENGTHS[0],
+                precision=precision, elem_id=f"ps-{name}",
+            )
+            for name, value, precision in zip(LENGTHS, (MINUTES, STEPS), (None, 0), strict=True)
+        ]  # fmt: skip
         unit = gr.Radio(
             LENGTHS, value=LENGTHS[0], label="Unit", scale=2, min_width=180, elem_id="ps-unit"
         )
@@ -114,8 +120,8 @@ def _form() -> dict[str, Any]:
         command = gr.HTML(js_on_load=COPY)
     return {
         "learning": learning, "aside": aside, "preset": preset, "size": size, "start": start, "weights": weights,
-        "unit": unit, "amount": amount, "runner": runner, "settings": settings_, "estimate": estimate,
-        "train": train, "command": command,
+        "unit": unit, "minutes": lengths[0], "steps": lengths[1], "runner": runner, "settings": settings_,
+        "estimate": estimate, "train": train, "command": command,
     }  # fmt: skip
 
 

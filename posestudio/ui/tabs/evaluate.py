@@ -233,7 +233,7 @@ def _layout() -> EvaluateTab:
         run = gr.Dropdown([], label="Run", scale=2, min_width=220, elem_id="ps-run")
         split = gr.Radio(SPLITS, value=SPLITS[0], label="Split", scale=0, min_width=250)
         student = gr.Radio(STUDENTS, value=STUDENTS[0], label="Student", scale=0, min_width=220)
-        flip = gr.Checkbox(label="Mirrored crops too", scale=0, min_width=170)
+        flip = gr.Checkbox(label="Mirrored crops too", scale=0, min_width=170, elem_id="ps-flip")
         evaluate = gr.Button(
             "Evaluate", variant="primary", size="md", scale=0, min_width=130, elem_id="ps-evaluate"
         )

@@ -59,7 +59,7 @@ class Trainer:
         files = reads_runs.weights_files(self.studio)
         asked = Asked(preset, size, False, MINUTES, start)
         return {
-            **self._named(asked),
+            **self._about(asked, chosen=True),
             tab.start: gr.Dropdown([*choices, ("from scratch", SCRATCH)], value=start),
             tab.weights: gr.Dropdown(
                 [("ImageNet weights of torchvision, if online", ""), *((n, n) for n in files)],
@@ -67,7 +67,8 @@ class Trainer:
                 visible=not start,
             ),
             tab.unit: LENGTHS[0],
-            tab.amount: MINUTES,
+            tab.minutes: gr.Number(MINUTES, visible=True),
+            tab.steps: gr.Number(STEPS, visible=False),
             **forms.updates(tab.settings, reads_runs.base(self.studio, asked)),
             **self.preview(asked),
         }
@@ -80,25 +81,32 @@ class Trainer:
         except PoseStudioError as error:
             return {self.tab.estimate: run_cards.trouble(str(error))}
         return {
-            **self._named(asked),
+            **self._about(asked),
             self.tab.weights: gr.Dropdown(visible=not asked.start),
             **forms.updates(self.tab.settings, fresh),
             **self.preview(dataclasses.replace(asked, changes={})),
         }
 
-    def _named(self, asked: Asked) -> Update:
-        """Method and size, each with what it is."""
-        preset, size = asked.preset, asked.size
-        return {
-            self.tab.preset: gr.Dropdown(value=preset, info=run_words.PRESETS.get(preset)),
-            self.tab.size: gr.Dropdown(value=size, info=run_words.SIZES.get(size)),
-        }
+    def _about(self, asked: Asked, *, chosen: bool = False) -> Update:
+        """What method and size are; with `chosen` they are chosen too."""
+        about = (
+            (self.tab.preset, asked.preset, run_words.PRESETS),
+            (self.tab.size, asked.size, run_words.SIZES),
+        )
+        found: Update = {}
+        for field, name, words in about:
+            value: dict[str, Any] = {"value": name} if chosen else {}
+            found[field] = gr.update(info=words.get(name), **value)
+        return found
 
     def unit(self, *given: Any) -> Update:
-        """Minutes or steps: the amount starts anew."""
+        """Minutes or steps: another field for the length."""
         asked = self._asked(given)
-        asked = dataclasses.replace(asked, amount=STEPS if asked.by_steps else MINUTES)
-        return {self.tab.amount: asked.amount, **self.preview(asked)}
+        return {
+            self.tab.minutes: gr.Number(visible=not asked.by_steps),
+            self.tab.steps: gr.Number(visible=asked.by_steps),
+            **self.preview(asked),
+        }
 
     def changed(self, *given: Any) -> Update:
         """Any other field."""
@@ -256,7 +264,8 @@ class Trainer:
 
     def _asked(self, given: tuple[Any, ...]) -> Asked:
         """The form's fields, in the order of `_inputs`."""
-        preset, size, start, weights, unit, amount, runner, *rest = given
+        preset, size, start, weights, unit, minutes, steps, runner, *rest = given
+        amount = steps if unit == LENGTHS[1] else minutes
         asked = Asked(
             str(preset), str(size), unit == LENGTHS[1], float(amount or 0), str(start or ""), str(weights or ""),
             "process" if runner == "process" else "thread",
@@ -297,7 +306,8 @@ def train_tab(studio: Studio, jobs: Jobs, page: gr.Blocks) -> TrainTab:
         tab.start,
         tab.weights,
         tab.unit,
-        tab.amount,
+        tab.minutes,
+        tab.steps,
         tab.runner,
         *fields,
     ]
@@ -323,10 +333,10 @@ def train_tab(studio: Studio, jobs: Jobs, page: gr.Blocks) -> TrainTab:
         [tab.preset.input, tab.size.input, tab.start.input], told(deeds.method), given,
         [tab.preset, tab.size, tab.weights, *fields, *form], trigger_mode="always_last", **quiet,
     )  # fmt: skip
-    tab.unit.input(told(deeds.unit), given, [tab.amount, *form], **quiet)
+    tab.unit.input(told(deeds.unit), given, [tab.minutes, tab.steps, *form], **quiet)
     gr.on(
-        [field.input for field in (tab.amount, tab.weights, tab.runner, *fields)], told(deeds.changed), given,
-        form, trigger_mode="always_last", **quiet,
+        [field.input for field in (tab.minutes, tab.steps, tab.weights, tab.runner, *fields)],
+        told(deeds.changed), given, form, trigger_mode="always_last", **quiet,
     )  # fmt: skip
     tab.timer.tick(
         told(deeds.tick), [tab.run, tab.seen, tab.other], [*view, tab.train],

@@ -1,0 +1,195 @@
+"""Train, Evaluate and Export in a real browser: a run is followed over reloads and restarts, scored, and taken away."""
+
+import json
+import os
+import re
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+from posestudio.events import Stepped
+from posestudio.studio.demo import make_demo
+from posestudio.train.run_folder import RunFolder
+from tests.ui.browsers import FLAGS, App, Seen, watched
+
+pytestmark = pytest.mark.browser
+WAIT = 180_000
+LEFT = (
+    "AbortError",
+    "Connection errored out",
+    "ERR_CONNECTION",
+    "Failed to fetch",
+    "network error",
+)
+"""What Gradio says in the console when a page is left, or its server ends, in the middle of an answer."""
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory, chromium: Path) -> Iterator[App]:
+    project = tmp_path_factory.mktemp("studio") / "project"
+    make_demo(project, counts={"train": 14, "val": 6}, labeled=10)
+    opened = App(project).start()
+    yield opened
+    opened.kill()
+
+
+@pytest.fixture
+def seen(app: App, chromium: Path) -> Iterator[Seen]:
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=str(chromium), args=FLAGS)
+        context = browser.new_context(viewport={"width": 1366, "height": 768})
+        context.set_default_timeout(WAIT)
+        expect.set_options(timeout=WAIT)
+        found = watched(context, app.address)
+        yield found
+        browser.close()
+    assert found.elsewhere == []
+    assert [words for words in found.complaints if not any(left in words for left in LEFT)] == []
+
+
+def until(done: Callable[[], bool], what: str) -> None:
+    end = time.monotonic() + WAIT / 1000
+    while not done():
+        assert time.monotonic() < end, what
+        time.sleep(0.1)
+
+
+def steps_done(page: Page) -> int:
+    """Steps that the panel says are done; 0 before it says any."""
+    found = re.search(r"([\d,]+) of [\d,]+ steps", page.inner_text("#ps-panel"))
+    return int(found[1].replace(",", "")) if found else 0
+
+
+def begin(page: Page, app: App, steps: int) -> RunFolder:
+    """Start a training on labels alone from the form; the page is at its address afterwards."""
+    page.goto(f"{app.address}/train")
+    expect(page.locator("#ps-train")).to_be_enabled()
+    known = {path.name for path in (app.project / "runs").iterdir()}
+    page.locator("#ps-preset input").click()
+    page.get_by_role("option", name="supervised").click()
+    page.get_by_label("steps", exact=True).check()
+    page.locator("#ps-steps input").fill(str(steps))
+    page.get_by_role("button", name="The same on the command line").click()
+    expect(page.locator(".ps-command pre")).to_contain_text(f"--steps {steps}")
+    expect(page.locator(".ps-command pre")).to_contain_text("--preset supervised")
+    page.locator("#ps-train").click()
+    page.wait_for_url("**run=*")
+    until(lambda: {path.name for path in (app.project / "runs").iterdir()} > known, "no new run")
+    (name,) = {path.name for path in (app.project / "runs").iterdir()} - known
+    expect(page.locator("#ps-panel h2")).to_have_text(name)
+    return RunFolder(app.project / "runs" / name)
+
+
+def stepped(folder: RunFolder) -> int:
+    return max((event.step for event in folder.events() if isinstance(event, Stepped)), default=0)
+
+
+def no_sideways_scroll(page: Page) -> None:
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_a_run_is_watched_over_a_reload_stopped_and_resumed(app: App, seen: Seen):
+    page = seen.page
+    folder = begin(page, app, 4000)
+    expect(page.get_by_role("button", name="Training", exact=True)).to_be_disabled()
+    until(lambda: steps_done(page) > 0, "no progress on the page")
+    before = steps_done(page)
+    page.reload()
+    expect(page.locator("#ps-panel h2")).to_have_text(folder.path.name)
+    until(lambda: steps_done(page) > before, "no further progress after the reload")
+    expect(page.locator("#ps-curves .js-plotly-plot")).to_be_visible()
+    no_sideways_scroll(page)
+
+    second = page.context.new_page()  # another tab shows the same run without being told which
+    second.goto(f"{app.address}/train")
+    expect(second.locator("#ps-panel h2")).to_have_text(folder.path.name)
+    second.close()
+
+    page.get_by_role("button", name="Stop and keep").click()
+    expect(page.locator("#ps-panel .ps-chip")).to_have_text("stopped")
+    expect(page.locator("#ps-result .ps-score")).to_contain_text("AP")
+    assert "before it" in page.inner_text("#ps-result") and "rough" in page.inner_text("#ps-result")
+    assert folder.status() == "stopped" and folder.students()
+    link = page.get_by_role("link", name="Correct the new queue").get_attribute("href")
+    assert link == f"correct?run={folder.path.name}"
+
+    kept = folder.metrics()["steps"]
+    page.get_by_role("button", name="Resume").click()
+    expect(page.locator("#ps-panel .ps-chip")).to_have_text("training")
+    until(lambda: stepped(folder) > kept, "it did not go on from where it was")
+    page.get_by_role("button", name="Stop and keep").click()
+    expect(page.locator("#ps-panel .ps-chip")).to_have_text("stopped")
+    expect(page.locator("#ps-result .ps-score")).to_be_visible()
+    expect(page.locator("#ps-runs tr[aria-current]")).to_contain_text(folder.path.name)
+
+
+def test_a_score_is_made_kept_and_leads_to_the_worst_person(app: App, seen: Seen):
+    page = seen.page
+    page.goto(f"{app.address}/evaluate?student=a")
+    page.locator(".ps-empty", has_text="Not evaluated yet").wait_for()
+    page.locator("#ps-evaluate").click()
+    page.reload()  # the job is the app's, not this page's
+    page.locator(".ps-numbers-ten").wait_for()
+    run = page.locator("#ps-run input").input_value()
+    stored = json.loads((app.project / "runs" / run / "scores.json").read_text())["val-a"]
+    assert f"{100 * stored['AP']:.1f}" in page.inner_text(".ps-numbers-ten div:first-child")
+    assert "Rough" in page.inner_text("#ps-scores") and ".107" in page.inner_text("#ps-scores")
+    for name in ("#ps-kinds", "#ps-oks", "#ps-curve"):
+        expect(page.locator(f"{name} .js-plotly-plot")).to_be_visible()
+    assert "A curve needs 3 different ones" in page.inner_text("body")
+    no_sideways_scroll(page)
+
+    worst = stored["worst"][0]["instance_id"]
+    case = page.locator(".ps-case").first
+    assert f"person {worst}" in case.inner_text()
+    page.wait_for_function("document.querySelector('.ps-case img').naturalWidth > 0")
+    assert (
+        case.get_by_role("link", name="Correct").get_attribute("href")
+        == f"correct?instance={worst}"
+    )
+    case.get_by_role("link", name="Inspect").click()
+    page.wait_for_url(f"**/inspect?instance={worst}&run={run}*")
+
+
+def test_what_is_exported_reads_back(app: App, seen: Seen, tmp_path: Path):
+    page = seen.page
+    page.goto(f"{app.address}/export")
+    page.locator("#ps-make-predictions").click()
+    link = page.locator(".ps-downloads a", has_text="predictions").first
+    with page.expect_download() as waiting:
+        link.click()
+    waiting.value.save_as(tmp_path / "predictions.json")
+    rows = json.loads((tmp_path / "predictions.json").read_text())
+    assert len(rows) >= 20 and {len(row["keypoints"]) for row in rows} == {51}
+    assert waiting.value.suggested_filename == link.inner_text()
+    page.locator("#ps-make-coco").click()
+    with page.expect_download() as waiting:
+        page.locator(".ps-downloads a", has_text="coco").first.click()
+    assert waiting.value.suggested_filename.startswith("posestudio-coco-")
+    page.reload()
+    expect(page.locator(".ps-downloads li")).to_have_count(2)
+    no_sideways_scroll(page)
+
+
+def test_a_crash_leaves_a_run_that_resumes_and_a_close_ends_it_cleanly(app: App, seen: Seen):
+    page = seen.page
+    folder = begin(page, app, 4000)
+    until(lambda: steps_done(page) > 0, "no progress on the page")
+    app.kill()
+    app.start()
+    page.goto(f"{app.address}/train")
+    expect(page.locator("#ps-panel h2")).to_have_text(folder.path.name)
+    expect(page.locator("#ps-panel .ps-chip")).to_have_text("interrupted")
+    page.get_by_role("button", name="Resume").click()
+    expect(page.locator("#ps-panel .ps-chip")).to_have_text("training")
+    until(lambda: stepped(folder) > 0, "it did not go on")
+    page.goto("about:blank")
+    assert app.process is not None
+    os.kill(app.process.pid, signal.SIGINT)
+    assert app.process.wait(120) == 0
+    assert folder.status() == "stopped" and folder.students()
+    assert not (app.project / "owner.json").exists()

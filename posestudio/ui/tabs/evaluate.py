@@ -104,10 +104,16 @@ class Judge:
     ) -> Any:
         """What is new since this tab looked last."""
         working, scores = reads_scores.stamp(self.studio, self.jobs, run or "")
+        if not seen:
+            return gr.skip()  # the page is still being loaded
         if seen == f"{working} | {scores}":
             return gr.skip()
         if not seen.endswith(f" | {scores}"):
-            return self.choose(run, split, student, flip, other)
+            chosen = (self.tab.run, self.tab.split, self.tab.student, self.tab.flip, self.tab.other)
+            fresh = self.choose(run, split, student, flip, other)
+            return {
+                k: v for k, v in fresh.items() if k not in chosen
+            }  # they may be chosen anew meanwhile
         return self._working(run or "")
 
     def page(self, choice: Choice, other: str | None) -> Update:

@@ -26,6 +26,8 @@ from posestudio.ui.train_parts import LENGTHS, MINUTES, STEPS, TrainTab, layout
 Update = dict[Any, Any]
 
 NOBODY = ""
+NO_RUN = "0 | none | none"
+"""What a tab has seen of a project without runs."""
 KEEP_ADDRESS = """(run, other) => {
   const at = new URL(window.location.href);
   const put = (name, value) => value ? at.searchParams.set(name, value) : at.searchParams.delete(name);
@@ -176,6 +178,8 @@ class Trainer:
     def tick(self, run: str, seen: str, other: str | None) -> Any:
         """What is new since this tab looked last; nothing costs nothing."""
         known = reads_runs.run_ids(self.studio)
+        if not seen:
+            return gr.skip()  # the page is still being loaded
         if not run and known:
             return self.show(known[0], None)
         if run not in known:
@@ -184,7 +188,10 @@ class Trainer:
         count, _, before = seen.partition(" | ")
         phase, _, stamp = before.partition(" | ")
         if str(len(known)) != count or phase != now.phase:
-            return self.show(run, other) | self._button()
+            # without the run: a click may have chosen another one meanwhile, and the next tick shows that
+            return {
+                k: v for k, v in self.show(run, other).items() if k != self.tab.run
+            } | self._button()
         if stamp == now.stamp:
             return gr.skip()
         moved = stamp.split(" ")[2:3] != [str(now.version)]
@@ -196,7 +203,7 @@ class Trainer:
         names = [row["run_id"] for row in rows]
         if run is None or run not in names:
             return {
-                tab.run: "", tab.seen: "", tab.panel: run_cards.panel(None), tab.result: "", tab.table: "",
+                tab.run: "", tab.seen: NO_RUN, tab.panel: run_cards.panel(None), tab.result: "", tab.table: "",
                 tab.curves: gr.Plot(visible=False), tab.details: "", tab.compared: "",
                 tab.stop: gr.Button(visible=False), tab.resume: gr.Button(visible=False),
                 tab.follow_up: gr.Button(visible=False), tab.other: gr.Dropdown(visible=False),

@@ -119,6 +119,11 @@ def of_model(store: Store, model: str, student: str | None = None) -> list[Row]:
     )
 
 
+def newest_id(store: Store) -> int | None:
+    """The id of the prediction that was made last, or None before the first."""
+    return store.read("SELECT max(prediction_id) AS newest FROM predictions")[0]["newest"]
+
+
 def who_predicted(store: Store) -> list[str]:
     """Runs and imported models with predictions, the newest first; quicker than `list_models`."""
     rows = store.read(

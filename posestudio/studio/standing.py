@@ -5,7 +5,7 @@ older one: it is true of the predictions that it names.
 """
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -43,6 +43,16 @@ class Standing:
         return np.flatnonzero(np.nan_to_num(chance) > limit).tolist()
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Said:
+    """What a run said of the people of a snapshot: it changes with boxes and predictions, not with labels."""
+
+    key: tuple[int, int | None, bytes, bytes]
+    known: Beliefs
+    prediction_id: np.ndarray
+    judges: list[evidence.Judge]
+
+
 class _Kept:
     """What is kept for one open store: the snapshot, and a standing a run, each with the count of writes it knew."""
 
@@ -50,6 +60,8 @@ class _Kept:
         self.lock = threading.Lock()
         self.snapshot: tuple[int, Snapshot] | None = None
         self.standings: dict[str | None, tuple[int, Standing]] = {}
+        self.said: dict[str, _Said] = {}
+        self.forgotten = 0
 
 
 _kept: WeakKeyDictionary[Database, _Kept] = WeakKeyDictionary()
@@ -70,7 +82,7 @@ def now(store: Store, run_id: str | None) -> Standing:
         written = store.database.written
         found = kept.standings.get(run_id)
         if found is None or found[0] != written:
-            found = kept.standings[run_id] = (written, _make(store, _snapshot(store, kept), run_id))
+            found = kept.standings[run_id] = (written, _make(store, kept, run_id))
         return found[1]
 
 
@@ -82,7 +94,9 @@ def latest(store: Store, run_id: str | None) -> Standing:
 
 def forget(store: Store) -> None:
     """Keep nothing: a run has said something new."""
-    _of(store).standings.clear()
+    kept = _of(store)
+    kept.forgotten += 1
+    kept.standings.clear()
 
 
 def _of(store: Store) -> _Kept:
@@ -97,29 +111,46 @@ def _snapshot(store: Store, kept: _Kept) -> Snapshot:
     return kept.snapshot[1]
 
 
-def _make(store: Store, found: Snapshot, run_id: str | None) -> Standing:
+def _make(store: Store, kept: _Kept, run_id: str | None) -> Standing:
+    found = _snapshot(store, kept)
     people = found.people
-    known, doubts, suspected = beliefs.empty(people), None, None
-    ids = np.full(len(people), -1, np.int64)
     place = {int(one): index for index, one in enumerate(people.instance_id)}
-    if run_id is not None:
-        rows = predictions.of_model(store, run_id)
-        known = beliefs.gather(rows, predictions.uncertainties(store, run_id), people)
-        for row in rows:
-            if row["student"] not in ("a", "b") and row["instance_id"] in place:
-                ids[place[row["instance_id"]]] = row["prediction_id"]
-        fresh = evidence.unseen(store.project, run_id, people)
-        judges = evidence.read(store.project / "runs" / run_id, people, fresh)
-        heard = queue.chances(judges, people.box_xywh, people.xy_image) if judges else None
-        doubts = queue.doubt(
-            known, people.box_xywh, people.xy_image, calibrating=np.asarray(fresh.all(axis=0)), judges=judges,
-            heard=heard,
-        )  # fmt: skip
-        if heard is not None:
-            suspected = _suspects(found, judges, heard)
-    if doubts is None:
-        doubts = Doubt(known.score, None)
-    return Standing(run_id, found, known, doubts, suspected, ids, place)
+    if run_id is None:
+        nothing = beliefs.empty(people)
+        ids = np.full(len(people), -1, np.int64)
+        return Standing(None, found, nothing, Doubt(nothing.score, None), None, ids, place)
+    said = kept.said[run_id] = _listen(store, kept, people, run_id)
+    fresh = evidence.unseen(store.project, run_id, people)
+    judges = [
+        replace(judge, unseen=fresh[list(evidence.STUDENTS[judge.name])].all(axis=0))
+        for judge in said.judges
+    ]
+    heard = queue.chances(judges, people.box_xywh, people.xy_image) if judges else None
+    doubts = queue.doubt(
+        said.known, people.box_xywh, people.xy_image, calibrating=np.asarray(fresh.all(axis=0)),
+        judges=judges, heard=heard,
+    )  # fmt: skip
+    suspected = None if heard is None else _suspects(found, judges, heard)
+    return Standing(run_id, found, said.known, doubts, suspected, said.prediction_id, place)
+
+
+def _listen(store: Store, kept: _Kept, people: People, run_id: str) -> _Said:
+    """What the run said of these people; read anew only when somebody predicted, or a box moved."""
+    key = (
+        kept.forgotten, predictions.newest_id(store), people.instance_id.tobytes(), people.box_revision.tobytes(),
+    )  # fmt: skip
+    before = kept.said.get(run_id)
+    if before is not None and before.key == key:
+        return before
+    rows = predictions.of_model(store, run_id)
+    place = {int(one): index for index, one in enumerate(people.instance_id)}
+    ids = np.full(len(people), -1, np.int64)
+    for row in rows:
+        if row["student"] not in ("a", "b") and row["instance_id"] in place:
+            ids[place[row["instance_id"]]] = row["prediction_id"]
+    known = beliefs.gather(rows, predictions.uncertainties(store, run_id), people)
+    nobody = np.zeros((2, *people.state.shape), bool)
+    return _Said(key, known, ids, evidence.read(store.project / "runs" / run_id, people, nobody))
 
 
 def _suspects(found: Snapshot, judges: list[evidence.Judge], heard: dict[str, Doubt]) -> Suspects:

@@ -357,6 +357,11 @@ def test_swap_candidates_and_moving_the_whole_person(fresh: Any, desk: Desk):
     desk.press("Control+z")
     assert desk.ask("shown(7)")["by"] == "prediction"
     desk.until("e.heat().loaded")
+    assert not desk.page.locator(".pe-heat").is_visible()
+    desk.press("m")
+    assert desk.page.locator(".pe-heat").is_visible()
+    desk.press("m", "m", "m")
+    assert not desk.page.locator(".pe-heat").is_visible()
     found = desk.ask(f"candidates({LEFT_WRIST})")
     desk.take(LEFT_WRIST).press("c")
     assert desk.ask(f"shown({LEFT_WRIST})")["by"] == "label"
@@ -584,6 +589,33 @@ def test_a_moved_box_brings_a_new_prediction(fresh: Any, desk: Desk):
     desk.press("Escape", "Control+z")
     desk.saved()
     assert desk.document(person)["box"]["xywh"] == old["box"]["xywh"]
+
+
+def test_history_regions_and_a_time_budget(fresh: Any, desk: Desk):
+    person = fresh(alone)
+    desk.open(person).take(LEFT_WRIST).press("v", "Shift+V")
+    desk.page.get_by_text("History of this keypoint").click()
+    desk.page.locator(".pe-history", has_text="declared impossible to tell").wait_for()
+    assert desk.page.locator(".pe-history li").count() == 2
+    desk.take(LEFT_ANKLE)
+    desk.page.locator(".pe-history", has_text="Nobody has decided").wait_for()
+    desk.press("f")
+    desk.page.locator("summary", has_text="Person").click()
+    desk.page.get_by_role("button", name="Add a region to ignore").click()
+    box = desk.page.locator(".pe-stage").bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    desk.page.mouse.move(x, y)
+    desk.page.mouse.down()
+    desk.page.mouse.move(x + 60, y + 40, steps=3)
+    desk.page.mouse.up()
+    desk.until("e.person().doc.others.some(other => other.iscrowd)")
+    (region,) = desk.saved().document(person)["others"]
+    assert region["iscrowd"] and desk.ask("person().id") == person
+    desk.page.get_by_label("Time").select_option("20")
+    desk.page.locator(".pe-note", has_text="minutes").or_(
+        desk.page.locator(".pe-note", has_text="not known yet")
+    ).wait_for()
 
 
 def test_marks_are_one_key_each_and_the_queue_goes_on(fresh: Any, desk: Desk):

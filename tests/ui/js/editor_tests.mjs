@@ -413,6 +413,7 @@ export const tests = {
     equal(chord(key("?", { shiftKey: true })), "?");
     equal(chord(key("ArrowLeft", { shiftKey: true })), "Shift+ArrowLeft");
     equal(chord(key("\u00e5", { altKey: true, code: "KeyA" })), "Alt+A");
+    equal(chord(key("\u043c", { code: "KeyV" })), "V", "a Cyrillic keyboard");
     equal(bound(key("v")).command, "cycle");
     equal(bound(key("V", { shiftKey: true })).command, "cannotTell");
     equal(bound(key("q")), null);

@@ -30,6 +30,15 @@ export function set(node, attributes) {
   return node;
 }
 
+/** Scroll a list, never the page, so that a row of it is seen. At the next frame: measuring would hold up this one. */
+export function keepInView(list, row) {
+  requestAnimationFrame(() => {
+    const [frame, at] = [list.getBoundingClientRect(), row.getBoundingClientRect()];
+    if (at.top < frame.top) list.scrollTop -= frame.top - at.top;
+    else if (at.bottom > frame.bottom) list.scrollTop += at.bottom - frame.bottom;
+  });
+}
+
 /** "left_wrist" as words. */
 export const spoken = (name) => String(name).replace(/[_\s]+/g, " ").trim();
 

@@ -17,7 +17,7 @@ export function table() {
     for (let c = 0; c < 3; c += 1) {
       colors[4 * i + c] = STOPS[low][c] + (STOPS[low + 1][c] - STOPS[low][c]) * (place - low);
     }
-    colors[4 * i + 3] = value < TRANSPARENT_BELOW ? 0 : 255 * (0.1 + 0.9 * value ** 0.6);
+    colors[4 * i + 3] = value < TRANSPARENT_BELOW ? 0 : 255 * (0.15 + 0.85 * Math.sqrt(value));
   }
   return colors;
 }
@@ -76,7 +76,7 @@ export class Heat {
   draw(k) {
     const maps = this.#maps;
     const off = !maps || this.show === "off" || k === null || k >= maps.keypoints;
-    this.canvas.style.display = off ? "none" : "";
+    this.canvas.style.display = off ? "none" : "block";
     if (off) return;
     const chosen = maps.students.flatMap((name, s) => (this.show === "both" || this.show === name ? [s] : []));
     const values = plane(maps, k, chosen);

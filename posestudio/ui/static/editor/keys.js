@@ -81,8 +81,8 @@ export const GESTURES = [
 export function chord(event) {
   const plain = event.key.length === 1;
   let key = plain ? event.key.toUpperCase() : event.key;
-  // Alt changes letters on some keyboards, and Shift the digits: the place of the key says which it is.
-  if (event.altKey && /^Key[A-Z]$/.test(event.code ?? "")) key = event.code.slice(3);
+  // Alt changes letters on some keyboards, and other scripts have other letters: the place of the key says which it is.
+  if ((event.altKey || (plain && !/[ -~]/.test(key))) && /^Key[A-Z]$/.test(event.code ?? "")) key = event.code.slice(3);
   const letter = key.length > 1 || /[A-Z]/.test(key);
   const parts = [];
   if (event.ctrlKey || event.metaKey) parts.push("Ctrl");

@@ -1,6 +1,6 @@
 /* The page's parts, made once: queue to the left, stage in the middle, keypoints to the right. */
 
-import { el, icon, set } from "./dom.js";
+import { el, icon, keepInView, set } from "./dom.js";
 import { hint } from "./dialogs.js";
 import { keyOf, printed } from "./keys.js";
 import { BUDGETS, ORDERS, SPLITS } from "./queue.js";
@@ -63,7 +63,7 @@ export function layout(root, panel) {
     el("div.pe-ways", {}, tool("lastPerson", "Person before", { picture: "before" }), tool("nextPerson", "Next person", { picture: "next" })),
     el("div.pe-about", {}, part.title, part.why), el("div.pe-end", {}, part.saved, part.who));
   part.heatShow = choice("Heatmap of the keypoint in hand", [["off", "Heat off"], ["both", "Both students"], ["a", "Student a"], ["b", "Student b"]]);
-  part.heatAlpha = el("input", { type: "range", min: 0, max: 1, step: 0.05, value: 0.7, "aria-label": "Opacity of the heatmap", title: "Opacity of the heatmap" });
+  part.heatAlpha = el("input", { type: "range", min: 0, max: 1, step: 0.05, value: 0.85, "aria-label": "Opacity of the heatmap", title: "Opacity of the heatmap" });
   part.percent = el("button.pe-tool.pe-percent", { type: "button", "data-command": "fit", title: hint("Fit", "fit") });
   part.view = el("div.pe-view", {},
     tool("zoomOut", "Zoom out", { picture: "minus" }), part.percent, tool("zoomIn", "Zoom in", { picture: "plus" }),
@@ -119,13 +119,8 @@ export function drawRows(part, { queue, current, open }) {
     if (row.dataset.state !== state) row.dataset.state = state;
     const here = id === current;
     set(row.firstChild, { "aria-current": here ? "true" : null });
-    if (here) keepRowInView(part.rows, row);
+    if (here) keepInView(part.rows, row);
   }
-}
-
-function keepRowInView(list, row) {
-  const [top, bottom] = [row.offsetTop, row.offsetTop + row.offsetHeight];
-  if (top < list.scrollTop || bottom > list.scrollTop + list.clientHeight) list.scrollTop = top - list.clientHeight / 3;
 }
 
 function noteOf({ answer, options }) {

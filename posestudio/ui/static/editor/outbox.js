@@ -19,6 +19,7 @@ const touched = (edit) => [edit.instance_id, edit.into, edit.to].filter((id) => 
 
 export class Outbox extends EventTarget {
   #memory = new Map();
+  #parsed = new Map(); // key -> [text, entry], so that what waits is not parsed at every look
   #clock = 0;
   #timer = null;
   #wait = FIRST_WAIT;
@@ -212,6 +213,7 @@ export class Outbox extends EventTarget {
 
   #remove(key) {
     this.#memory.delete(key);
+    this.#parsed.delete(key);
     try {
       this.storage.removeItem(key);
     } catch {
@@ -223,12 +225,18 @@ export class Outbox extends EventTarget {
     return this.#memory.size;
   }
 
+  #entry(key) {
+    const text = this.storage.getItem(key);
+    if (this.#parsed.get(key)?.[0] !== text) this.#parsed.set(key, [text, parsed(text)]);
+    return this.#parsed.get(key)[1];
+  }
+
   #read(prefix) {
     const found = [...this.#memory.values()].filter((entry) => entry.key.startsWith(prefix));
     try {
       for (let i = 0; i < this.storage.length; i += 1) {
         const key = this.storage.key(i);
-        if (key?.startsWith(prefix)) found.push(parsed(this.storage.getItem(key)));
+        if (key?.startsWith(prefix)) found.push(this.#entry(key));
       }
     } catch {
       // forbidden storage holds nothing

@@ -84,6 +84,7 @@ export class Page {
     this.part.ruleBox.open = partly + reviewed < FEW_LABELED;
     drawSaved(this);
     this.outbox.hurry();
+    this.root.removeAttribute("aria-busy");
     await this.#begin();
   }
 
@@ -415,6 +416,7 @@ export class Page {
   // Wiring
 
   resized() {
+    this.view.measure();
     if (!this.person) return;
     if (this.view.fitted) this.view.fit(this.view.fitted === "photo");
     this.redraw();

@@ -1,6 +1,6 @@
 /* The list of keypoints beside the photo: what each is, how sure the students are, and its history on demand. */
 
-import { clock, el, percent, set, spoken, stateWords, sv } from "./dom.js";
+import { clock, el, keepInView, percent, set, spoken, stateWords, sv } from "./dom.js";
 import { finite, round } from "./geometry.js";
 import { shape } from "./view.js";
 
@@ -85,14 +85,6 @@ export class Panel {
       keepInView(this.list, this.#rows[selected]);
     }
   }
-}
-
-/** Scroll a list so that a row of it is seen; never the page. */
-export function keepInView(list, row) {
-  if (!row) return;
-  const [top, bottom] = [row.offsetTop - list.offsetTop, row.offsetTop - list.offsetTop + row.offsetHeight];
-  if (top < list.scrollTop) list.scrollTop = top;
-  else if (bottom > list.scrollTop + list.clientHeight) list.scrollTop = bottom - list.clientHeight;
 }
 
 const isAt = (row) => row?.state === "placed" && finite(row.x) && finite(row.y);

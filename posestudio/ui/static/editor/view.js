@@ -26,6 +26,7 @@ export function limbSide(a, b) {
 export class View {
   camera = new Camera();
   person = null;
+  room = [1, 1];
   #skeleton = null;
   #limbs = [];
   #joints = [];
@@ -48,9 +49,9 @@ export class View {
     stage.append(this.world, this.svg);
   }
 
-  /** The stage's size in CSS pixels. */
-  get room() {
-    return [this.stage.clientWidth, this.stage.clientHeight];
+  /** Read the stage's size in CSS pixels; kept in `room`, because reading it while drawing would lay the page out. */
+  measure() {
+    this.room = [this.stage.clientWidth, this.stage.clientHeight];
   }
 
   /** Client coordinates of an event to the stage's. */
@@ -73,8 +74,9 @@ export class View {
       this.photo.replaceWith(photo);
       this.photo = photo;
     }
+    this.measure();
     const [w, h] = person.size;
-    set(this.photo, { width: w, height: h, alt: "" });
+    set(this.photo, { width: w, height: h });
     this.#buildOthers();
     return samePhoto;
   }

@@ -27,9 +27,17 @@ export function wire(page, signal) {
     deeds.run(button.dataset.command, event);
   });
   for (const name of ["pointerdown", "wheel"]) root.addEventListener(name, () => watch.touch(), { signal, passive: true });
-  for (const name of CHOOSERS) on(part[name], "change", () => chosen(page, name));
+  // After a choice by pointer the keys go on with the photo; by keyboard, the choice keeps the focus.
+  let pointed = false;
+  root.addEventListener("pointerdown", () => { pointed = true; }, { signal, capture: true });
+  root.addEventListener("keydown", () => { pointed = false; }, { signal, capture: true });
+  const choose = (select, act) => on(select, "change", () => {
+    act();
+    if (pointed) stage.focus({ preventScroll: true });
+  });
+  for (const name of CHOOSERS) choose(part[name], () => chosen(page, name));
+  choose(part.heatShow, () => page.setHeat(part.heatShow.value));
   on(part.renew, "click", () => page.renew());
-  on(part.heatShow, "change", () => page.setHeat(part.heatShow.value));
   on(part.heatAlpha, "input", () => page.setAlpha());
   on(part.historyBox, "toggle", () => page.drawHistory());
   on(part.who, "click", () => rename(page));

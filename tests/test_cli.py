@@ -36,7 +36,7 @@ def test_help_is_quick_and_loads_nothing_heavy():
         ["train", "--steps", "x"],
         ["train", "--steps", "3", "--minutes", "1"],
         ["label", "1"],
-        ["export", "onnx", "x"],
+        ["export", "onnx"],
         ["predict"],
         ["import", "coco", "x"],
     ],

@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from posestudio import config
-from posestudio.ui import cards, forms, run_words, theme
+from posestudio.ui import forms, run_words, theme
 
 LENGTHS = ("minutes", "steps")
 MINUTES, STEPS = 10.0, 2000.0
@@ -126,7 +126,9 @@ def _form() -> dict[str, Any]:
 
 
 def _view() -> dict[str, Any]:
-    panel = gr.HTML(cards.empty(run_words.NO_RUNS), js_on_load=None, elem_id="ps-panel")
+    panel = gr.HTML(
+        '<p class="ps-quiet">Reading the runs ...</p>', js_on_load=None, elem_id="ps-panel"
+    )
     with gr.Row(elem_classes="ps-bar ps-deeds"):
         stop = gr.Button(
             "Stop and keep", variant="stop", size="md", scale=0, min_width=140, visible=False

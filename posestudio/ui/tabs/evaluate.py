@@ -123,6 +123,8 @@ class Judge:
             return {
                 tab.run: gr.Dropdown([], value=None), tab.scores: score_cards.empty(known),
                 tab.body: gr.Column(visible=False), tab.evaluate: gr.Button(interactive=False),
+                tab.pseudo: score_cards.pseudo(None), tab.compared: "",
+                tab.curve_words: score_cards.curve_words(reads_scores.standings(self.studio)["curve"]),
                 tab.seen: " | ".join(reads_scores.stamp(self.studio, self.jobs, "")),
             }  # fmt: skip
         standings = reads_scores.standings(self.studio)
@@ -262,20 +264,23 @@ def _layout() -> EvaluateTab:
                 oks = _plot("ps-oks")
             with gr.Column(min_width=420):
                 _title("Error probabilities against what people found")
-                reliability, reliable = _plot("ps-reliability"), gr.HTML(js_on_load=None)
+                reliability, reliable = (
+                    _plot("ps-reliability", shown=False),
+                    gr.HTML(js_on_load=None),
+                )
         _title("Worst people", "Val people open in the editor without predictions.")
         worst = gr.HTML(js_on_load=None, elem_id="ps-worst")
     with gr.Row(elem_classes="ps-two"):
         with gr.Column(min_width=420):
             _title("AP over labels, all runs")
-            curve, curve_words = _plot("ps-curve"), gr.HTML(js_on_load=None)
+            curve, curve_words = _plot("ps-curve", shown=False), gr.HTML(js_on_load=None)
             rank = gr.Button("Score all runs", visible=False, size="sm")
         with gr.Column(min_width=420):
             _title("Beside another run")
             other = gr.Dropdown([], label="Compare with", visible=False, elem_id="ps-other")
             compared = gr.HTML(js_on_load=None, elem_id="ps-compared")
             _title("Were the pseudo-labels right?")
-            pseudo_plot, pseudo = _plot("ps-pseudo"), gr.HTML(js_on_load=None)
+            pseudo_plot, pseudo = _plot("ps-pseudo", shown=False), gr.HTML(js_on_load=None)
     with gr.Accordion("The same on the command line", open=False, elem_classes="ps-add-box"):
         command = gr.HTML(js_on_load=COPY)
     return EvaluateTab(
@@ -291,5 +296,5 @@ def _title(words: str, about: str = "") -> None:
     gr.HTML(f'<h2 class="ps-section">{words}</h2>{note}', js_on_load=None)
 
 
-def _plot(name: str) -> gr.Plot:
-    return gr.Plot(show_label=False, elem_id=name, elem_classes="ps-plot")
+def _plot(name: str, *, shown: bool = True) -> gr.Plot:
+    return gr.Plot(show_label=False, visible=shown, elem_id=name, elem_classes="ps-plot")

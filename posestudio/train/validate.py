@@ -38,8 +38,8 @@ class Held:
     """What students find of the labels that they are judged on.
 
     shares: for each student the share of its people's placed keypoints within 0.2 of the box's longer side, and within
-    0.1, and AP. near: (N,) for each person and student the share within 0.1. peak: median height of the peaks. people: a
-    student.
+    0.1, and AP. near: (N,) for each person and student the share within 0.1. peak: median height of the peaks.
+    people: a student.
     """
 
     shares: list[tuple[float, float, float]]

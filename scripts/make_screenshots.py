@@ -6,52 +6,68 @@ Needs Chromium and the test tools (requirements-test.txt).
 """
 
 import argparse
+import json
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from playwright.sync_api import Page, sync_playwright
 
 PROJECT = Path(__file__).resolve().parents[1]
+POSESTUDIO = [sys.executable, "-m", "posestudio"]
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 SHOTS = {
-    "screenshot-images": ("/", ".ps-image"),
-    "screenshot-inspect": ("/inspect?instance={person}", ".pi-card"),
-    "screenshot-keypoint": ("/inspect?instance={person}&keypoint=left_wrist", ".pi-matrix"),
+    "screenshot-images": ("/", "img"),
+    "screenshot-correct": ("/correct?instance={person}", ".ps-stage svg"),
+    "screenshot-sheet": ("/sheet?keypoint=left_wrist", "img"),
+    "screenshot-inspect": ("/inspect?instance={person}", "canvas"),
+    "screenshot-train": ("/train", ".js-plotly-plot"),
+    "screenshot-evaluate": ("/evaluate", ".js-plotly-plot"),
 }
 """Picture to the address of its page and what must be drawn there before it is taken."""
 
 
 def main() -> None:
-    """Open the studio on a fresh demo project and photograph its pages, light."""
+    """Train a little on a fresh demo project, open the studio on it and photograph its pages, light."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, default=PROJECT / "assets")
+    parser.add_argument("--project", help="a demo project with two runs, instead of a fresh one")
     parser.add_argument("--person", type=int, default=16, help="whom Inspect shows")
     asked = parser.parse_args()
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     if browser is None:
         sys.exit("No Chromium is installed. On Debian: sudo apt-get install chromium")
     with tempfile.TemporaryDirectory() as folder:
-        command = [
-            sys.executable,
-            "-m",
-            "posestudio",
-            "serve",
-            "--project",
-            f"{folder}/demo",
-            "--port",
-            "0",
-        ]
+        project = asked.project or fresh(f"{folder}/demo")
+        command = [*POSESTUDIO, "serve", "--project", project, "--port", "0"]
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=PROJECT) as studio:
             try:
                 take(address_of(studio), browser, asked.out, asked.person)
             finally:
                 studio.terminate()
+
+
+def fresh(project: str) -> str:
+    """A demo project whose students were trained on for a while."""
+    posestudio("demo", project)
+    first = posestudio("runs", "--project", project)[0]["run_id"]
+    where = ("--project", project)
+    posestudio("train", *where, "--preset", "best", "--steps", "150", "--from", first)
+    return project
+
+
+def posestudio(*words: str) -> Any:
+    """What a verb answers."""
+    done = subprocess.run(
+        [*POSESTUDIO, *words, "--json"], stdout=subprocess.PIPE, cwd=PROJECT, check=True
+    )
+    return json.loads(done.stdout)
 
 
 def address_of(studio: subprocess.Popen) -> str:
@@ -80,9 +96,13 @@ def take(address: str, browser: str, out: Path, person: int) -> None:
 def settle(page: Page) -> None:
     """Wait until every picture in view is decoded."""
     page.wait_for_function(
-        "() => [...document.images].every(i => i.complete && i.naturalWidth)", timeout=60_000
+        """() => [...document.images].every(image => {
+          const at = image.getBoundingClientRect();
+          return at.top > innerHeight || at.bottom < 0 || !at.width || (image.complete && image.naturalWidth);
+        })""",
+        timeout=60_000,
     )
-    page.wait_for_timeout(500)
+    page.wait_for_timeout(1500)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from posestudio.errors import InputError
-from posestudio.store import coco_read, groups, images, labels, media, people
+from posestudio.store import coco_read, groups, images, labels, media, people, photos
 from posestudio.store.coco_budget import choose
 from posestudio.store.coco_read import CocoAnnotation, CocoFile, CocoImage
 from posestudio.store.database import Cursor, Store, fetch, set_skeleton
@@ -85,7 +85,7 @@ def import_coco(
         StoreError: the disk is full. The store is as it was.
     """
     _check_options(split, boxes, images)
-    parsed = coco_read.parse(file, store.skeleton(), skip_bad=skip_bad)
+    parsed = coco_read.parse(file, photos.settled_skeleton(store), skip_bad=skip_bad)
     with ImageFiles(store) as files:
         pairs = _pictures(parsed, images, files, progress)
         if len(pairs) < len(parsed.images):

@@ -375,7 +375,7 @@ class Store:
 
 
 def set_skeleton(cursor: Cursor, skeleton: Skeleton) -> None:
-    """In a job: give the project its skeleton; the same one again is fine.
+    """In a job: give the project its skeleton; the same again is fine, and one in place of an assumed one.
 
     Raises:
         InputError: the project already has another one.
@@ -387,6 +387,13 @@ def set_skeleton(cursor: Cursor, skeleton: Skeleton) -> None:
         return
     present = skeletons.from_dict(json.loads(rows[0]["value"]))
     if present.keypoints != skeleton.keypoints:
+        found = cursor.execute(
+            """UPDATE meta SET value = ? WHERE key = 'skeleton' AND NOT EXISTS (FROM labels)
+            AND EXISTS (FROM meta WHERE key = 'skeleton_assumed')""",
+            [json.dumps(skeleton.to_dict())],
+        )
+        if (found.fetchone() or (0,))[0]:
+            return
         raise InputError(
             f"This project's skeleton has the keypoints {', '.join(present.keypoints)};\n"
             f"got {', '.join(skeleton.keypoints)}. A project has one skeleton: use another project."

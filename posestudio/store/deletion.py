@@ -53,6 +53,7 @@ def delete_image(store: Store, image_id: int, *, who: str) -> Row:
         people = [row[0] for row in inside]
         _erase(cursor, people, name)
         cursor.execute("DELETE FROM image_sources WHERE image_id = ?", [image_id])
+        cursor.execute("DELETE FROM image_journal WHERE image_id = ?", [image_id])
         cursor.execute("DELETE FROM images WHERE image_id = ?", [image_id])
         cursor.execute(
             "DELETE FROM groups WHERE group_id = ? AND group_id NOT IN (SELECT group_id FROM images)",

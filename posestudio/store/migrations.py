@@ -128,7 +128,20 @@ CREATE INDEX box_journal_edit ON box_journal (edit_id);
 INSERT INTO meta VALUES ('project_id', uuid()::VARCHAR);
 """
 
-STEPS: tuple[tuple[str, str], ...] = (("0001_first", FIRST), ("0002_marks", MARKS))
+HIDDEN_IMAGES = """
+CREATE SEQUENCE image_revisions;
+CREATE TABLE image_journal (
+    revision BIGINT PRIMARY KEY, image_id BIGINT NOT NULL, hidden BOOLEAN NOT NULL, who VARCHAR NOT NULL,
+    "at" TIMESTAMP NOT NULL, edit_id VARCHAR NOT NULL);
+CREATE VIEW hidden_images AS
+    SELECT image_id FROM image_journal GROUP BY image_id HAVING arg_max(hidden, revision);
+"""
+
+STEPS: tuple[tuple[str, str], ...] = (
+    ("0001_first", FIRST),
+    ("0002_marks", MARKS),
+    ("0003_hidden_images", HIDDEN_IMAGES),
+)
 """(name, SQL) in the order in which they run."""
 
 

@@ -97,7 +97,8 @@ def counts(store: Store) -> Row:
     """How many images and people there are.
 
     Returns:
-        images, people, groups, hidden, labeled (keypoints placed), and `splits`: for each split images, people, open
+        images (but hidden ones), people, groups, hidden (people), labeled (keypoints placed), and `splits`: for each
+        split images, people, open
         (no keypoint decided), partly, reviewed (every taught keypoint decided) and fold (people of the stored fold).
     """
     with store.database.reading() as cursor:
@@ -111,7 +112,8 @@ def counts(store: Store) -> Row:
         )
         images = fetch(
             cursor,
-            "SELECT split, count(*) AS images FROM images JOIN groups USING (group_id) GROUP BY split",
+            """SELECT split, count(*) AS images FROM images JOIN groups USING (group_id)
+            WHERE image_id NOT IN (FROM hidden_images) GROUP BY split""",
         )
         sizes = fetch(
             cursor,

@@ -1,11 +1,14 @@
 """Photographs that meet a network before or without entering the project: detection on import, prediction of files."""
 
-from collections.abc import Callable
+import functools
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from posestudio.errors import InputError
 from posestudio.studio.json_form import write_json
 from posestudio.studio.work import choose
 
@@ -13,6 +16,14 @@ if TYPE_CHECKING:
     from posestudio.studio.studio import Studio
 
 Student = Literal["a", "b", "ensemble"]
+Finder = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+"""An image (H, W, 3) uint8 -> boxes (N, 4) x, y, width, height in its pixels, and their scores (N,)."""
+
+DETECTOR_FILE = "fasterrcnn_mobilenet_v3_large_320_fpn-907ea3f9.pth"
+"""What torchvision calls the detector's weights; models/detector.py loads them."""
+
+SAME = 0.5
+"""Intersection over union from which two boxes are of the same person. Ours."""
 
 
 def predict_files(
@@ -69,8 +80,6 @@ def import_images(
     Raises:
         InputError: the detector's weights cannot be had; nothing is imported.
     """
-    from posestudio.predict import load_image  # lazy: torch
-
     finder = find_people(weights) if boxes == "detect" else None
     done = studio.call(
         "import_images", paths=paths, boxes="full" if boxes == "full" else None, link=link,
@@ -78,19 +87,62 @@ def import_images(
     )  # fmt: skip
     if finder is None:
         return done
-    found = 0
-    for image_id in done["image_ids"]:
+    return {**done, "people": len(detect(studio, done["image_ids"], finder)["people"])}
+
+
+def detect(studio: "Studio", image_ids: list[int], finder: Finder) -> dict[str, Any]:
+    """Let a detector find the people of stored photos; whoever has a box already gets no second one.
+
+    Returns:
+        people: ids of those that were added. unread: photos (ids) whose file cannot be read.
+    """
+    from posestudio.predict import load_image  # lazy: torch
+
+    added: list[int] = []
+    unread: list[int] = []
+    for image_id in image_ids:
         image = studio.call("image", image_id=image_id)
-        box_xywh, _ = finder(load_image(studio.project / image["path"]))
-        if len(box_xywh):
-            studio.call(
-                "add_people", image_id=image_id, boxes_xywh=box_xywh.tolist(), source="detector"
-            )
-        found += len(box_xywh)
-    return {**done, "people": found}
+        try:
+            pixels = load_image(studio.project / image["path"])
+        except InputError:
+            unread.append(image_id)
+            continue
+        found, _ = finder(pixels)
+        known = [row["box_xywh"] for row in studio.call("people", image_id=image_id)]
+        new = [box for box in found.tolist() if all(overlap(box, one) < SAME for one in known)]
+        if new:
+            added += studio.call("add_people", image_id=image_id, boxes_xywh=new, source="detector")
+    return {"people": added, "unread": unread}
 
 
-def find_people(weights: Path | None) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
+def overlap(one: Sequence[float], other: Sequence[float]) -> float:
+    """Intersection over union of two boxes x, y, width, height."""
+    across = min(one[0] + one[2], other[0] + other[2]) - max(one[0], other[0])
+    down = min(one[1] + one[3], other[1] + other[3]) - max(one[1], other[1])
+    if across <= 0 or down <= 0:
+        return 0.0
+    both = across * down
+    return both / (one[2] * one[3] + other[2] * other[3] - both)
+
+
+def detector_file(project: Path) -> Path | None:
+    """The detector's weights on this machine: in the project's weights folder, or where torchvision keeps downloads."""
+    home = os.environ.get("TORCH_HOME") or Path(
+        os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "torch"
+    )
+    for folder in (project / "weights", Path(home, "hub", "checkpoints")):
+        if (folder / DETECTOR_FILE).is_file():
+            return folder / DETECTOR_FILE
+    return None
+
+
+@functools.lru_cache(maxsize=1)
+def kept_finder(weights: Path) -> Finder:
+    """`find_people`, kept for the next photos."""
+    return find_people(weights)
+
+
+def find_people(weights: Path | None) -> Finder:
     """The detector as a function of an image."""
     import torch  # lazy: torch
 

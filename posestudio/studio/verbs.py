@@ -11,6 +11,7 @@ from posestudio.config import unknown
 from posestudio.errors import InputError, NotFound
 from posestudio.studio import (
     documents,
+    gallery,
     hindsight,
     plan,
     ranking,
@@ -31,6 +32,7 @@ VERBS: dict[str, Callable[..., Any]] = {
     **verbs_queue.OFFERED,
     **sheet.OFFERED,
     **documents.OFFERED,
+    **gallery.OFFERED,
     **verbs_runs.OFFERED,
     **hindsight.OFFERED,
     **verbs_keep.OFFERED,

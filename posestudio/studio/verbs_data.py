@@ -1,5 +1,6 @@
 """Store verbs about the project, its images and people, splits and exports."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from posestudio.store import (
     groups,
     media_import,
     people,
+    photos,
     splits,
     verify,
     yolo,
@@ -23,6 +25,7 @@ from posestudio.store import images as image_rows
 from posestudio.store.database import Store
 
 Record = dict[str, Any]
+Progress = Callable[[int, int | None], None]
 
 
 def project(store: Store) -> Record:
@@ -53,11 +56,12 @@ def import_coco(
     boxes: str | None = None,
     skip_bad: bool = False,
     who: str = "import",
+    progress: Progress | None = None,
 ) -> Record:
-    """COCO keypoints in, all or nothing; see `coco_import.import_coco`."""
+    """COCO keypoints in, all or nothing; see `coco_import.import_coco`. progress: for callers in this process."""
     return coco_import.import_coco(
         store, Path(file), Path(images), split=split, labeled=labeled, seed=seed, boxes=boxes,
-        skip_bad=skip_bad, who=who,
+        skip_bad=skip_bad, who=who, progress=progress if callable(progress) else None,
     )  # fmt: skip
 
 
@@ -68,11 +72,23 @@ def import_images(
     link: bool = False,
     group: bool = False,
     names: list[str] | None = None,
+    progress: Progress | None = None,
 ) -> Record:
-    """Photos, folders, zips and videos in, unlabeled. boxes: "full", or None for no people yet."""
-    return media_import.import_images(
-        store, [Path(path) for path in paths], boxes=boxes, link=link, group=group, names=names
-    )
+    """Photos, folders, zips and videos in, unlabeled. boxes: "full", or None for no people yet.
+
+    A project without a skeleton is taken for one of COCO's 17 keypoints, until a file brings another. progress: told
+    about each item; only for callers in this process.
+    """
+    report = media_import.import_images(
+        store, [Path(path) for path in paths], boxes=boxes, link=link, group=group, names=names,
+        progress=progress if callable(progress) else None,
+    )  # fmt: skip
+    if report["added"] and store.skeleton() is None:
+        store.write(photos.assume_skeleton)
+        report["warnings"].append(
+            "people have COCO's 17 keypoints until a COCO file brings other ones"
+        )
+    return report
 
 
 def import_predictions(store: Store, file: str, name: str) -> Record:

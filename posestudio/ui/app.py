@@ -37,11 +37,13 @@ from posestudio.ui import (  # noqa: E402
     crops,
     downloads,
     edits,
+    gallery,
     looks,
     media,
     reads,
     static_files,
     theme,
+    uploads,
 )
 from posestudio.ui.guard import LOOPBACK, Guard  # noqa: E402
 from posestudio.ui.tabs.correct import correct_tab  # noqa: E402
@@ -68,7 +70,7 @@ def build(studio: Studio, jobs: Jobs | None = None) -> gr.Blocks:
     with gr.Blocks(
         title="PoseStudio", analytics_enabled=False, fill_width=True, delete_cache=(3600, day)
     ) as demo:
-        images_tab(studio, demo)
+        images_tab()
         api.endpoints(studio)
     with demo.route("Correct", "correct", show_in_navbar=False):
         correct_tab()
@@ -104,6 +106,8 @@ def application(studio: Studio) -> fastapi.FastAPI:
     )
     app.include_router(crops.routes(studio))
     app.include_router(edits.routes(studio, token))
+    app.include_router(gallery.routes(studio, token))
+    app.include_router(uploads.routes(studio, token))
     app.include_router(looks.routes(studio))
     app.include_router(downloads.routes(studio))
     app.include_router(owner.routes(studio))

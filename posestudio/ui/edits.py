@@ -101,9 +101,7 @@ def _offer_writing(router: APIRouter, studio: Studio, token: str) -> None:
         listed = body.get("edits")
         if not isinstance(listed, list) or not 0 < len(listed) <= MAX_EDITS:
             return failure("invalid", f"edits must be a list of 1 to {MAX_EDITS} edits.")
-        return await run_in_threadpool(
-            lambda: answered(lambda: {"results": _save(studio, listed)})
-        )
+        return await run_in_threadpool(lambda: answered(lambda: {"results": _save(studio, listed)}))
 
     @router.post("/people/{instance_id}/predict")
     async def predict(instance_id: Id, request: Request) -> JSONResponse:
@@ -131,14 +129,15 @@ def _session(studio: Studio, token: str) -> dict[str, Any]:
     return {
         "token": token,
         "started": token[:8],
-        "who": _login(),
+        "who": login(),
         **found,
         "counts": counts,
         "runs": [{"run_id": run_id, "words": words} for run_id, words in reads.runs(studio)],
     }
 
 
-def _login() -> str:
+def login() -> str:
+    """Who is at this machine, as a first guess at who edits."""
     try:
         return getpass.getuser()
     except (OSError, KeyError, ImportError):

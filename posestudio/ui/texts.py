@@ -1,6 +1,7 @@
 """The words of the pages that are longer than a label, and the small functions that make sentences of values."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 VIEWS_NOTE = (
@@ -18,27 +19,28 @@ EXPLAIN = {
     "Uncertainty": "How much the votes behind an offer differ, cell by cell (standard deviation), on a scale of its "
     "own. u is the offer's number; by default the largest cell.",
     "Targets": "What each student would learn from the pool here, were there no label.",
+    "All in one": "The largest value over all keypoints, step by step; a minus b is the one farthest from 0.",
 }
 """What the overview can show of every keypoint, in the order of the method, and what that is."""
 
-EMPTY_PROJECT = (
-    "No photos yet",
-    "Drop photos or a zip into the box above and press Add. Labels in a COCO file come in from a terminal: "
-    "posestudio import coco FILE --images FOLDER",
-)
-EMPTY_FILTER = ("Nothing in this split", "Choose another split, or All.")
 NO_PEOPLE = (
     "No person yet",
-    "Add photos on the Images page with whole-image boxes, or import a COCO keypoint file.",
+    "Add photos or a COCO keypoint file on the Images page, and give people boxes there.",
 )
 NO_RUN = (
     "No trained students yet",
     "Inspect shows what two trained students believe. Train a pair first, then come back.",
 )
-NO_ERRORS = (
-    "No error probability: this run has not predicted this keypoint, or too few labels are held out."
-)
+NO_ERRORS = "No error probability: this run has not predicted this keypoint, or too few labels are held out."
 BLIND = "No error probability: people of val are blind, so that labels stay unbiased."
+
+
+def no_detector(folder: Path) -> str:
+    """Why the detector cannot run, and what to do."""
+    return (
+        "The person detector's weights are not on this machine. Put fasterrcnn_mobilenet_v3_large_320_fpn-907ea3f9.pth "
+        f"from download.pytorch.org/models into {folder}, or draw boxes by hand, or take whole photos."
+    )
 
 
 def spoken(name: str) -> str:

@@ -10,7 +10,13 @@ import gradio as gr
 STATIC = Path(__file__).parent / "static"
 LOGO = STATIC / "logo.svg"
 STYLE = STATIC / "posestudio.css"
-STYLES = (STYLE, STATIC / "shared/shared.css", STATIC / "inspect/inspect.css", STATIC / "runs.css")
+STYLES = (
+    STYLE,
+    STATIC / "shared/shared.css",
+    STATIC / "inspect/inspect.css",
+    STATIC / "images/images.css",
+    STATIC / "runs.css",
+)
 """Style sheets of all pages; each page's rules have a prefix of their own."""
 
 PAGES = (

@@ -1,5 +1,8 @@
 """Figures of a real run's events and of real scores: what is drawn, and that it shows in light and dark."""
 
+# pyright: reportAttributeAccessIssue=false, reportOptionalMemberAccess=false, reportIndexIssue=false
+# (figures of plotly have no types)
+
 import json
 from pathlib import Path
 

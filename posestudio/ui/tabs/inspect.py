@@ -27,6 +27,7 @@ def inspect_tab() -> gr.HTML:
     return gr.HTML(
         f'<div class="ps-inspect" data-setup="{escape(json.dumps(setup()), quote=True)}"></div>',
         js_on_load=START,
+        apply_default_css=False,
         elem_id="ps-inspect",
     )
 

@@ -8,14 +8,14 @@ import { loggedSteps } from "./logged.js";
 import { Palettes, SCALES } from "./paint.js";
 import { photo } from "./photo.js";
 import { strip } from "./strip.js";
-import { LAYERS, matrix, overview } from "./tables.js";
+import { LAYERS, TOGETHER, matrix, overview } from "./tables.js";
 
 const KEPT = 8; // looks that are kept, about a megabyte each
 const SLOW = 150; // milliseconds after which a wait is shown
 
 const KEYS = [
   ["← →", "keypoint before, after"], ["↑ ↓", "person before, after"], ["Esc", "all keypoints"],
-  ["1 … 5", "what the overview shows"], ["Shift+arrows", "move the cross hair by a cell"],
+  ["1 … 6", "what the overview shows"], ["Shift+arrows", "move the cross hair by a cell"],
   ["C", "correct this person"], ["?", "these keys"],
 ];
 
@@ -196,6 +196,7 @@ class Inspect {
     const crop = photo(look, chosen, this.hidden, (k) => this.choose(k));
     const facts = look.facts.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]);
     const about = chosen === null ? [] : this.#about(chosen);
+    this.side.classList.toggle("pi-one", chosen !== null);
     this.side.replaceChildren(...about, crop.node, crop.legend, el("dl.ps-facts", {}, ...facts));
     this.root.style.setProperty("--ground", `url(${look.photoUrl})`);
     this.root.style.setProperty("--ratio", `${look.crop[1]}/${look.crop[0]}`);
@@ -224,34 +225,19 @@ class Inspect {
 
   #showMain(chosen) {
     const { look, state } = this;
-    const shown = chosen === null ? overview(look, state.layer, (k) => this.choose(k)) : matrix(look, chosen);
+    const shown = chosen === null && state.layer !== TOGETHER
+      ? overview(look, state.layer, (k) => this.choose(k)) : matrix(look, chosen);
     this.tiles = shown.tiles;
     for (const tile of this.tiles) tile.draw(this.palettes);
     const notes = el("details.pi-notes", {}, el("summary", {}, "How these pictures were made"),
       el("ul", {}, ...look.method.map((words) => el("li", {}, words))));
     if (chosen !== null) {
-      this.main.replaceChildren(shown.node, this.#places(chosen), this.#logged(chosen), notes);
+      this.main.replaceChildren(shown.node, el("div.pi-below", {}, this.#places(chosen), this.#logged(chosen)), notes);
       return;
     }
     const tabs = el("div.pi-tabs", { role: "group", "aria-label": "What is shown of every keypoint" },
       ...LAYERS.map((layer) => button(layer, () => this.showLayer(layer), "button.ps-button", { "aria-pressed": String(layer === state.layer) })));
-    this.main.replaceChildren(tabs, el("p.ps-note", {}, this.setup.explain[state.layer]), shown.node, this.#together(), notes);
-  }
-
-  /** All keypoints in one row of steps; made when it is opened. */
-  #together() {
-    const all = el("details.pi-together", { open: this.opened }, el("summary", {}, "All keypoints in one, step by step"));
-    const make = () => {
-      const { node, tiles } = matrix(this.look, null);
-      for (const tile of tiles) tile.draw(this.palettes);
-      this.tiles.push(...tiles);
-      all.append(node);
-    };
-    if (this.opened) make();
-    return heard(all, { toggle: () => {
-      this.opened = all.open;
-      if (all.open && all.children.length === 1) make();
-    } });
+    this.main.replaceChildren(tabs, el("p.ps-note", {}, this.setup.explain[state.layer]), shown.node, notes);
   }
 
   /** Where else the keypoint could be: peaks of both maps, and what imported models say. */

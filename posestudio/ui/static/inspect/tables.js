@@ -9,7 +9,8 @@ import { difference, largest } from "./data.js";
 import { Tile, number } from "./paint.js";
 
 /** What the overview shows of every keypoint. */
-export const LAYERS = ["Beliefs", "Votes", "Offers", "Uncertainty", "Targets"];
+export const TOGETHER = "All in one";
+export const LAYERS = ["Beliefs", "Votes", "Offers", "Uncertainty", "Targets", TOGETHER];
 
 const WIDEST = 4; // views beside each other; more of them go on in the next line
 
@@ -32,7 +33,7 @@ export function matrix(look, k) {
   return { node, tiles: maker.tiles };
 }
 
-/** A card for every keypoint with what a layer shows of it; and one for all of them together. */
+/** A card for every keypoint with what a layer shows of it. */
 export function overview(look, layer, choose) {
   const tiles = [];
   const cards = look.keypoints.map((keypoint, k) => {

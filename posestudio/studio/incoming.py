@@ -1,0 +1,263 @@
+"""Files that somebody dropped into the studio: photos, zips, videos, COCO labels and COCO results, told by content.
+
+Zips and videos come first, for labels may name photos inside; then labels, with their photos from the same drop or
+from the project; then the other photos; then results of models, which need people. What cannot be taken is listed
+with its reason, and the rest comes in all the same.
+"""
+
+import json
+import os
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from posestudio.errors import InputError
+
+if TYPE_CHECKING:
+    from posestudio.studio.studio import Studio
+
+AT_ONCE = 32
+"""Photos of one transaction, and between two reports of progress."""
+
+ALONE = (".zip", ".mp4", ".mov", ".avi", ".mkv", ".webm")
+"""Endings of files that hold many photos."""
+
+MOST_JSON = 1 << 30
+MOST_FAULTS = 100
+"""Faults of one file that are listed."""
+
+Progress = Callable[[str, int, int | None], None]
+"""(what, done, in all or None): told while files are taken in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A file on disk, and the name or relative path under which it was dropped."""
+
+    path: Path
+    name: str
+
+
+@dataclass(slots=True)
+class Taken:
+    """What came in.
+
+    images, people, labeled (people with labels), predicted (people), duplicates: counts. image_ids: new photos.
+    refused: pairs of name and reason. notes: sentences.
+    """
+
+    images: int = 0
+    people: int = 0
+    labeled: int = 0
+    predicted: int = 0
+    duplicates: int = 0
+    image_ids: list[int] = field(default_factory=list)
+    refused: list[tuple[str, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def take(
+    studio: "Studio",
+    files: Sequence[Dropped],
+    *,
+    split: str = "train",
+    group: bool = False,
+    who: str = "import",
+    progress: Progress | None = None,
+) -> Taken:
+    """Take in files of one drop, without boxes for photos that no file describes.
+
+    Args:
+        studio: the project.
+        files: what was dropped.
+        split: of the labels of COCO files.
+        group: photos of one folder belong together and stay in one split.
+        who: recorded with boxes and labels.
+        progress: told before each part.
+    """
+    taken, tell = Taken(), progress or (lambda what, done, whole: None)
+    many = [file for file in files if file.path.suffix.lower() in ALONE]
+    texts = [file for file in files if file.path.suffix.lower() == ".json"]
+    loose = [file for file in files if file not in many and file not in texts]
+    for file in many:
+        _photos(studio, [file], taken, group, _named(tell, f"Reading {file.name}"))
+        texts += _inside(file, taken)
+    results: list[tuple[Dropped, Any]] = []
+    for file in texts:
+        content = _content(file, taken)
+        if isinstance(content, list):
+            results.append((file, content))
+        elif content is not None:
+            used = _labels(studio, file, content, loose, split, who, taken, tell)
+            loose = [one for one in loose if one.path not in used]
+    for start in range(0, len(loose), AT_ONCE):
+        tell("Reading photos", start, len(loose))
+        _photos(studio, loose[start : start + AT_ONCE], taken, group, None)
+    for file, _ in results:
+        tell(f"Matching {file.name} to people", 0, None)
+        _predictions(studio, file, taken)
+    return taken
+
+
+def _named(tell: Progress, what: str) -> Callable[[int, int | None], None]:
+    return lambda done, whole: tell(what, done, whole)
+
+
+def _photos(
+    studio: "Studio",
+    files: list[Dropped],
+    taken: Taken,
+    group: bool,
+    progress: Callable[[int, int | None], None] | None,
+) -> None:
+    try:
+        report = studio.call(
+            "import_images", paths=[str(file.path) for file in files], boxes=None, group=group,
+            names=[file.name for file in files], progress=progress,
+        )  # fmt: skip
+    except InputError as error:  # nothing of this part could be taken
+        if len(files) > 1:
+            for file in files:
+                _photos(studio, [file], taken, group, progress)
+        else:
+            taken.refused.append((files[0].name, _reason(str(error), files[0].name)))
+        return
+    taken.images += report["added"]
+    taken.duplicates += report["duplicates"]
+    taken.image_ids += report["image_ids"]
+    taken.notes += [one for one in report["warnings"] if one not in taken.notes]
+    taken.refused += [(one["name"], one["reason"]) for one in report["refused"]]
+
+
+def _reason(message: str, name: str) -> str:
+    """The reason alone of a message that says "Nothing was imported: ...", a line later "First: NAME: REASON"."""
+    return message.splitlines()[-1].removeprefix("First: ").removeprefix(f"{name}: ")
+
+
+def _inside(file: Dropped, taken: Taken) -> list[Dropped]:
+    """JSON files of a zip, written beside it under names of our own."""
+    if not zipfile.is_zipfile(file.path):
+        return []
+    found = []
+    with zipfile.ZipFile(file.path) as archive:
+        for entry in archive.infolist():
+            parts = PurePosixPath(entry.filename).parts
+            if entry.filename.lower().endswith(".json") and "__MACOSX" not in parts:
+                taken.refused = [
+                    one for one in taken.refused if one[0] != f"{file.name}/{entry.filename}"
+                ]
+                if entry.file_size > MOST_JSON:
+                    taken.refused.append((entry.filename, "the file is too large"))
+                    continue
+                path = file.path.with_name(f"{file.path.name}-{len(found)}.json")
+                path.write_bytes(archive.read(entry))
+                found.append(Dropped(path, f"{file.name}/{entry.filename}"))
+    return found
+
+
+def _content(file: Dropped, taken: Taken) -> Any:
+    """A JSON file's content: an object or a list; None when it was refused."""
+    try:
+        if file.path.stat().st_size > MOST_JSON:
+            raise ValueError("the file is too large")
+        content = json.loads(file.path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        taken.refused.append((file.name, f"it is no readable JSON ({error})"))
+        return None
+    if isinstance(content, list) or (isinstance(content, dict) and "annotations" in content):
+        return content
+    taken.refused.append(
+        (file.name, "it is neither COCO keypoint labels (images and annotations) nor COCO results")
+    )
+    return None
+
+
+def _labels(
+    studio: "Studio",
+    file: Dropped,
+    content: dict[str, Any],
+    loose: Sequence[Dropped],
+    split: str,
+    who: str,
+    taken: Taken,
+    tell: Progress,
+) -> set[Path]:
+    """Take in a COCO file; returns the loose photos that it described."""
+    listed = content.get("images")
+    rows = listed if isinstance(listed, list) else []
+    names = [str(row["file_name"]) for row in rows if isinstance(row, dict) and "file_name" in row]
+    dropped = dict(_fitting(names, loose))
+    missing = [name for name in names if name not in dropped]
+    stored = studio.call("photos_named", names=missing) if missing else {}
+    folder = Path(tempfile.mkdtemp(prefix="coco-", dir=file.path.parent))
+    try:
+        for name in names:
+            source = dropped.get(name) or (
+                studio.project / stored[name] if name in stored else None
+            )
+            if source is not None:
+                _place(source, folder, name)
+        report = studio.call(
+            "import_coco", file=str(file.path), images=str(folder), split=split, skip_bad=True, who=who,
+            progress=_named(tell, f"Reading {file.name}"),
+        )  # fmt: skip
+    except InputError as error:
+        taken.refused.append((file.name, str(error)))
+        return set()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    taken.images += report["added"]
+    taken.people += report["people"]
+    taken.labeled += report["labeled_people"]
+    taken.notes += report["warnings"]
+    taken.refused += [(file.name, fault) for fault in report["faults"][:MOST_FAULTS]]
+    if len(report["faults"]) > MOST_FAULTS:
+        taken.notes.append(f"{len(report['faults']) - MOST_FAULTS:,} more faults in {file.name}")
+    return set(dropped.values())
+
+
+def _fitting(names: Sequence[str], files: Sequence[Dropped]) -> Iterator[tuple[str, Path]]:
+    """Names of a COCO file with the dropped photo that each means: the one whose path ends with it, if there is one."""
+    by_last: dict[str, list[Dropped]] = {}
+    for file in files:
+        by_last.setdefault(PurePosixPath(file.name).name, []).append(file)
+    for name in names:
+        near = by_last.get(PurePosixPath(name).name, [])
+        exact = [file for file in near if f"/{file.name}".endswith(f"/{name}")]
+        found = exact or near
+        if len(found) == 1:
+            yield name, found[0].path
+
+
+def _place(source: Path, folder: Path, name: str) -> None:
+    """Let a photo lie in a folder under a COCO file's name for it; a name that leads out of the folder is left out."""
+    parts = PurePosixPath(name).parts
+    if not parts or PurePosixPath(name).is_absolute() or ".." in parts:
+        return
+    target = folder.joinpath(*parts)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(source, target)
+        except OSError:  # another file system
+            shutil.copyfile(source, target)
+    except (OSError, ValueError):
+        return  # the import says that the photo is missing
+
+
+def _predictions(studio: "Studio", file: Dropped, taken: Taken) -> None:
+    model = PurePosixPath(file.name).stem[:100] or "model"
+    try:
+        report = studio.call("import_predictions", file=str(file.path), name=model)
+    except InputError as error:
+        taken.refused.append((file.name, str(error)))
+        return
+    taken.predicted += report["people"]
+    if report["unmatched"]:
+        taken.notes.append(
+            f"{report['unmatched']:,} results of {model} fit no person of the project"
+        )

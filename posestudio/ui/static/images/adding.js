@@ -1,0 +1,239 @@
+/* Bringing files in: chosen or dropped files and folders, sent one by one, taken in by parts, and what came of it. */
+
+import { Away, Refused } from "../editor/api.js";
+import { el } from "../editor/dom.js";
+import { button, heard, many } from "../shared/page.js";
+
+const AT_ONCE = 24; // photos that are taken in together
+const SENDING = 3; // files on their way at once
+const BIG = /\.(zip|mp4|mov|avi|mkv|webm)$/i;
+const HIDDEN = /(^|\/)(\.|Thumbs\.db$|desktop\.ini$|__MACOSX\/)/i;
+
+/** Files of a drop with their paths, folders walked: [{file, name}]. Must be called while the event lasts. */
+export async function dropped(transfer) {
+  const entries = [...transfer.items].filter((item) => item.kind === "file").map((item) => item.webkitGetAsEntry?.() ?? item.getAsFile());
+  const found = [];
+  for (const entry of entries) {
+    if (entry instanceof File) found.push({ file: entry, name: entry.name });
+    else if (entry) await walk(entry, "", found);
+  }
+  return found.filter(({ name }) => !HIDDEN.test(name));
+}
+
+async function walk(entry, folder, found) {
+  const name = folder + entry.name;
+  if (entry.isFile) {
+    found.push({ file: await new Promise((done, failed) => { entry.file(done, failed); }), name });
+    return;
+  }
+  const reader = entry.createReader();
+  for (;;) { // a reader gives up to a hundred entries at a time
+    const part = await new Promise((done, failed) => { reader.readEntries(done, failed); });
+    if (!part.length) return;
+    for (const one of part) await walk(one, `${name}/`, found);
+  }
+}
+
+/** Files of an <input>: [{file, name}], with the path inside a chosen folder. */
+export const chosen = (input) =>
+  [...input.files].map((file) => ({ file, name: file.webkitRelativePath || file.name })).filter(({ name }) => !HIDDEN.test(name));
+
+/** "118 photos, 1 JSON file and 1 zip". */
+export function summed(files) {
+  const kinds = { zip: 0, video: 0, json: 0, photo: 0 };
+  for (const { name } of files) {
+    if (/\.zip$/i.test(name)) kinds.zip += 1;
+    else if (BIG.test(name)) kinds.video += 1;
+    else if (/\.json$/i.test(name)) kinds.json += 1;
+    else kinds.photo += 1;
+  }
+  return [[kinds.photo, "photo"], [kinds.video, "video"], [kinds.zip, "zip"], [kinds.json, "JSON file"]]
+    .filter(([number]) => number).map(([number, noun]) => many(number, noun)).join(", ");
+}
+
+/** Sends files and lets the studio take them in. */
+export class Adding {
+  /** server: with `session()`; tell: ({sent, taken, whole, doing}) while it goes. */
+  constructor(server, token, who, tell) {
+    Object.assign(this, { server, token, who, tell });
+    this.stopped = false;
+    this.total = { images: 0, people: 0, labeled: 0, predicted: 0, duplicates: 0, image_ids: [], refused: [], notes: [] };
+  }
+
+  stop() {
+    this.stopped = true;
+    this.request?.abort();
+  }
+
+  /** All of it; returns the totals. options: {split, group}. */
+  async run(files, options) {
+    this.whole = files.length;
+    this.sent = 0;
+    this.done = 0;
+    this.bytes = 0;
+    this.size = files.reduce((sum, { file }) => sum + file.size, 0);
+    const drop = (await this.#post("/api/uploads", {})).drop;
+    // labels need their photos: then everything is sent before anything is taken
+    const together = files.some(({ name }) => /\.json$/i.test(name));
+    const parts = together ? [files] : [...split(files)];
+    try {
+      for (const part of parts) {
+        const numbers = await this.#send(drop, part);
+        if (numbers.length && !this.stopped) await this.#take(drop, numbers, options);
+        this.done += part.length;
+        this.#say();
+        if (this.stopped) break;
+      }
+    } finally {
+      this.#post(`/api/uploads/${drop}/end`, {}).catch(() => {});
+    }
+    return this.total;
+  }
+
+  #say(doing = "") {
+    this.tell({ sent: this.sent, done: this.done, whole: this.whole, share: this.size ? this.bytes / this.size : 1, doing });
+  }
+
+  async #send(drop, files) {
+    const numbers = [];
+    const waiting = [...files];
+    const one = async () => {
+      for (let next = waiting.shift(); next && !this.stopped; next = waiting.shift()) {
+        try {
+          numbers.push((await this.#upload(`/api/uploads/${drop}?name=${encodeURIComponent(next.name)}`, next.file)).number);
+        } catch (error) {
+          if (error instanceof Away) throw error;
+          this.total.refused.push([next.name, error.message]);
+        }
+        this.sent += 1;
+        this.bytes += next.file.size;
+        this.#say();
+      }
+    };
+    await Promise.all(Array.from({ length: SENDING }, one));
+    return numbers.sort((a, b) => a - b);
+  }
+
+  async #upload(path, file) {
+    const headers = { "X-PoseStudio-Token": this.token(), "Content-Type": "application/octet-stream" };
+    return answer(await this.#fetch(path, { method: "POST", headers, body: file }));
+  }
+
+  async #take(drop, numbers, options) {
+    const body = JSON.stringify({ numbers, who: this.who, ...options });
+    const headers = { "X-PoseStudio-Token": this.token(), "Content-Type": "application/json" };
+    const response = await this.#fetch(`/api/uploads/${drop}/take`, { method: "POST", headers, body });
+    if (!response.ok) await answer(response);
+    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+    for (let rest = ""; ;) {
+      const { value, done } = await reader.read();
+      if (done) throw new Away("The studio ended while files were taken in. See what came in, and drop the rest again.");
+      const lines = (rest + value).split("\n");
+      rest = lines.pop();
+      for (const line of lines.map((text) => JSON.parse(text))) {
+        if (line.taken) return this.#add(line.taken);
+        if (line.error) throw new Refused(line.error);
+        const of = line.whole ? ` of ${line.whole.toLocaleString("en-US")}` : "";
+        this.#say(line.done ? `${line.doing}: ${line.done.toLocaleString("en-US")}${of}` : line.doing);
+      }
+    }
+  }
+
+  #add(taken) {
+    for (const key of ["images", "people", "labeled", "predicted", "duplicates"]) this.total[key] += taken[key];
+    for (const key of ["image_ids", "refused"]) this.total[key].push(...taken[key]);
+    for (const note of taken.notes) if (!this.total.notes.includes(note)) this.total.notes.push(note);
+  }
+
+  async #post(path, body) {
+    const headers = { "X-PoseStudio-Token": this.token(), "Content-Type": "application/json" };
+    return answer(await this.#fetch(path, { method: "POST", headers, body: JSON.stringify(body) }));
+  }
+
+  async #fetch(path, options) {
+    try {
+      return await fetch(path, options);
+    } catch {
+      throw new Away("The studio does not answer. What was taken in so far is kept; drop the rest again when it is back.");
+    }
+  }
+}
+
+async function answer(response) {
+  const found = await response.json().catch(() => null);
+  if (response.ok && found) return found;
+  throw new Refused(found?.error ?? { message: `The studio answered ${response.status}.` });
+}
+
+/** Parts that are taken in together; a zip or video goes alone. */
+function* split(files) {
+  const photos = files.filter(({ name }) => !BIG.test(name));
+  for (let at = 0; at < photos.length; at += AT_ONCE) yield photos.slice(at, at + AT_ONCE);
+  for (const file of files) if (BIG.test(file.name)) yield [file];
+}
+
+/** What came in, what was refused and why. */
+export function report(total) {
+  const parts = [`${many(total.images, "photo")} added`];
+  if (total.people) parts.push(many(total.people, "person box", "person boxes"));
+  if (total.labeled) parts.push(`${many(total.labeled, "person", "people")} with labels`);
+  if (total.predicted) parts.push(`predictions for ${many(total.predicted, "person", "people")}`);
+  if (total.duplicates) parts.push(`${many(total.duplicates, "photo")} had been here before`);
+  const lines = [el("p", {}, el("b", {}, parts[0]), ...parts.slice(1).map((words) => ` · ${words}`))];
+  lines.push(...total.notes.map((note) => el("p", {}, `${note[0].toUpperCase()}${note.slice(1)}.`)));
+  if (total.refused.length) {
+    lines.push(el("p.ps-bad", {}, `${many(total.refused.length, "file")} refused:`),
+      el("ul.ps-refused", { tabindex: 0, "aria-label": "Refused files" },
+        ...total.refused.slice(0, 300).map(([name, why]) => el("li", {}, el("b", {}, name), ` ${why}`))));
+  }
+  return el("div.ps-added", { role: "status" }, ...lines);
+}
+
+/** The questions before files come in: {node, options()}. */
+export function questions(files, { detector, start, cancel }) {
+  const json = files.some(({ name }) => /\.json$/i.test(name));
+  const folders = files.some(({ name }) => name.includes("/"));
+  const choice = (value, words, on, why = "") => el("label.pg-choice", {}, el("input", { type: "radio", name: "pg-boxes", value, checked: on }),
+    el("span", {}, words, why && el("small", {}, why)));
+  const boxes = el("fieldset.pg-field", {}, el("legend", {}, json ? "Boxes of photos that no file describes" : "Person boxes"),
+    choice("detect", "Find people", detector.ready, detector.ready ? "The detector looks at every photo." : detector.words),
+    choice("whole", "The whole photo", !detector.ready, "For photos of one person each."),
+    choice("later", "I draw them later", false));
+  const detect = boxes.querySelector("[value=detect]");
+  detect.disabled = !detector.ready;
+  const split = el("select.ps-select", { id: "pg-into" }, el("option", { value: "train" }, "train: they teach"),
+    el("option", { value: "val" }, "val: they judge"), el("option", { value: "unlabeled" }, "unlabeled: boxes only"));
+  const group = el("input", { type: "checkbox" });
+  const node = el("div.pg-questions", {},
+    el("h2", {}, `Add ${summed(files)}`), boxes,
+    json ? el("p.pg-row", {}, el("label", { for: "pg-into" }, "Labels of COCO files go to"), split) : null,
+    folders ? el("label.pg-choice", {}, group, el("span", {}, "Photos of one folder belong together",
+      el("small", {}, "They never end up on both sides of train and val, as frames of one video."))) : null,
+    el("p.pg-row", {}, button(`Add ${many(files.length, "file")}`, () => start(), "button.ps-button.ps-primary"), button("Cancel", cancel)));
+  return { node, options: () => ({ boxes: boxes.querySelector("input:checked").value, split: split.value, group: group.checked }) };
+}
+
+/** The progress of an adding: {node, tell, end}. */
+export function progress(stop) {
+  const bar = el("progress", { max: 1, value: 0, "aria-label": "Files that were added" });
+  const words = el("span", { role: "status" }, "Sending …");
+  const node = el("div.pg-progress", {}, bar, words, button("Stop", stop));
+  return {
+    node,
+    tell: ({ sent, done, whole, share, doing }) => {
+      bar.value = whole ? 0.5 * share + (0.5 * done) / whole : share;
+      words.textContent = doing || (sent < whole ? `Sent ${sent.toLocaleString("en-US")} of ${many(whole, "file")}` : "Taking in …");
+    },
+  };
+}
+
+/** Buttons that open the browser's choosers; `take` gets the files. */
+export function choosers(take) {
+  const input = (given) => heard(el("input", { type: "file", hidden: true, multiple: true, tabindex: -1, ...given }), {
+    change: (event) => { const files = chosen(event.target); event.target.value = ""; if (files.length) take(files); },
+  });
+  const files = input({ id: "pg-files", accept: "image/*,video/*,.zip,.json,.mkv", "aria-label": "Files to add" });
+  const folder = input({ id: "pg-folder", webkitdirectory: true, "aria-label": "Folder to add" });
+  return el("span.pg-choosers", {}, button("Add files", () => files.click(), "button.ps-button.ps-primary", { id: "pg-add" }),
+    button("Add a folder", () => folder.click()), files, folder);
+}

@@ -1,0 +1,236 @@
+/* A photo's own view: its people's boxes to draw, move, scale and hide, and where to go from here. */
+
+import { clock, el, set } from "../editor/dom.js";
+import { button, heard, many } from "../shared/page.js";
+import { Boxes, typed } from "./boxes.js";
+import { markWords, statusOf } from "./grid.js";
+
+export const KEYS = [
+  ["drag", "draw a box on empty ground, move one, scale it by its handles"], ["B", "a new box in the middle"],
+  ["Tab", "the next box"], ["← → ↑ ↓", "move the box by a pixel, with Shift by ten"], ["+ −", "scale the box"],
+  ["Delete", "hide the person"], ["Ctrl+Z", "undo"], ["wheel", "zoom; drag with the right button or Space to pan"],
+  ["F", "fit the photo"], ["A D", "photo before, after"], ["Esc", "back to all photos"],
+];
+
+export class PhotoView {
+  /** page: {edits, toasts, overview, close(), go(image), detect(), setSplit(), hidePhotos(), counted()}. */
+  constructor(page) {
+    this.page = page;
+    this.undo = [];
+    this.boxes = new Boxes({
+      select: () => this.#drawSide(), changed: (person, before) => this.#moved(person, before),
+      added: (box) => this.#add(box), removed: (person) => this.#hide(person),
+    });
+    this.title = el("h2.pg-photo-name");
+    this.saved = el("span.pg-saved", { role: "status" });
+    this.before = button("Previous", () => page.go(this.photo.before), "button.ps-button", { title: "Photo before (A)" });
+    this.after = button("Next", () => page.go(this.photo.after), "button.ps-button", { title: "Photo after (D)" });
+    this.place = el("span.pg-place");
+    this.split = heard(el("select.ps-select", { id: "pg-photo-split" }, ...["train", "val", "unlabeled"].map((value) => el("option", { value }, value))), {
+      change: () => page.setSplit([this.photo.image_id], this.split.value),
+    });
+    const tools = el("div.pg-tools", { role: "toolbar", "aria-label": "Boxes" },
+      button("New box", () => this.newBox(), "button.ps-button", { title: "New box (B), or drag on the photo" }),
+      button("Whole photo", () => this.#add([0, 0, ...this.boxes.size])),
+      button("Find people", () => page.detect([this.photo.image_id]), "button.ps-button", { title: page.overview.detector.words || null }),
+      this.undoButton = button("Undo", () => this.takeBack(), "button.ps-button", { title: "Undo (Ctrl+Z)" }),
+      el("span.pg-gap"),
+      button("−", () => this.boxes.zoom(1 / 1.3), "button.ps-button", { "aria-label": "Zoom out" }),
+      button("Fit", () => this.boxes.fit(), "button.ps-button", { title: "Fit (F)" }),
+      button("+", () => this.boxes.zoom(1.3), "button.ps-button", { "aria-label": "Zoom in" }));
+    this.side = el("aside.pg-side", { "aria-label": "People of the photo" });
+    this.node = el("section.pg-view", { "aria-label": "One photo" },
+      el("div.pg-view-bar", {}, button("← All photos", page.close, "button.ps-button", { title: "All photos (Esc)" }), this.title, this.place,
+        this.before, this.after, el("label", { for: "pg-photo-split" }, "Split"), this.split, el("span.pg-gap"), this.saved),
+      el("div.pg-view-body", {}, el("div.pg-view-main", {}, tools, this.boxes.node), this.side));
+    page.edits.addEventListener("change", () => this.#drawSaved());
+  }
+
+  /** Show a photo as /api/gallery/IMAGE answers it. */
+  show(photo) {
+    const same = this.photo?.image_id === photo.image_id;
+    this.photo = photo;
+    if (!same) this.undo = [];
+    this.title.textContent = photo.file_name ?? `image ${photo.image_id}`;
+    this.title.title = this.title.textContent;
+    this.place.textContent = photo.place === null ? "" : `${(photo.place + 1).toLocaleString("en-US")} of ${many(photo.total, "photo")}`;
+    this.before.disabled = photo.before === null;
+    this.after.disabled = photo.after === null;
+    this.split.value = photo.split;
+    this.people = photo.people.map((person) => this.#person(person));
+    if (same) this.boxes.set(this.people);
+    else this.boxes.show(`media/${photo.image_id}`, [photo.width, photo.height], this.people);
+    this.#drawSide();
+    this.#drawSaved();
+  }
+
+  #person(person) {
+    const [words, kind] = statusOf(person, this.page.overview.keypoints);
+    return { ...person, key: String(person.instance_id), name: String(person.instance_id), box: [...person.box_xywh], kind,
+      status: words, words: `Person ${person.instance_id}, ${words}` };
+  }
+
+  /** A box of a third of the photo's size in the middle of what is in view. */
+  newBox() {
+    const [w, h] = this.boxes.size;
+    const [rw, rh] = this.boxes.room;
+    const [x, y] = this.boxes.camera.toImage(rw / 2, rh / 2);
+    const [bw, bh] = [w / 4, h / 2];
+    const left = Math.max(0, Math.min(w - bw, x - bw / 2));
+    const top = Math.max(0, Math.min(h - bh, y - bh / 2));
+    this.#add([left, top, bw, bh].map((value) => Math.round(value)));
+  }
+
+  #add(box) {
+    const fresh = {
+      key: crypto.randomUUID(), name: "new", box, kind: "open", status: "not labeled", words: "A new person, not labeled",
+      instance_id: null, marks: [], placed: 0, absent: 0, reviewed: false, iscrowd: false,
+    };
+    this.people.push(fresh);
+    this.boxes.set(this.people);
+    this.boxes.select(fresh);
+    this.boxes.focus();
+    fresh.known = this.page.edits.add(this.photo.image_id, box).then(({ instance_id: id }) => {
+      fresh.instance_id = id;
+      Object.assign(fresh, { name: String(id), words: `Person ${id}, not labeled` });
+      this.boxes.set(this.people);
+      this.#drawSide();
+      this.page.counted();
+      return id;
+    });
+    fresh.known.catch((error) => this.#failed(error, () => this.#remove(fresh)));
+    this.#did(`box of person ${fresh.name}`, () => this.#hide(fresh, false));
+    this.#drawSide();
+  }
+
+  #moved(person, before) {
+    const now = [...person.box];
+    this.#send(person, (id) => this.page.edits.box(id, now), () => { person.box = before; this.boxes.draw(); });
+    this.#did("move", () => {
+      person.box = before;
+      this.boxes.draw();
+      this.#drawSide();
+      this.#send(person, (id) => this.page.edits.box(id, before));
+    });
+    this.#drawSide();
+  }
+
+  #hide(person, tell = true) {
+    this.#remove(person);
+    this.#send(person, (id) => this.page.edits.hide(id), () => this.#bringBack(person));
+    this.page.counted();
+    if (!tell) return;
+    const back = () => {
+      this.undo = this.undo.filter((one) => one !== deed);
+      this.#bringBack(person);
+      this.#send(person, (id) => this.page.edits.restore(id), () => this.#remove(person));
+      this.page.counted();
+    };
+    const deed = this.#did(`hiding person ${person.name}`, back);
+    this.page.toasts.say(`Person ${person.name} is hidden. Labels are kept.`, ["Undo", back]);
+  }
+
+  #remove(person) {
+    this.people = this.people.filter((one) => one !== person);
+    if (this.boxes.selected === person) this.boxes.select(null);
+    this.boxes.set(this.people);
+    this.#drawSide();
+  }
+
+  #bringBack(person) {
+    if (this.people.includes(person)) return;
+    this.people.push(person);
+    this.boxes.set(this.people);
+    this.boxes.select(person);
+    this.#drawSide();
+  }
+
+  /** Send an edit of a person, once its number is known. */
+  #send(person, edit, back = null) {
+    const id = person.instance_id === null ? person.known : Promise.resolve(person.instance_id);
+    id.then(edit).then(() => this.page.counted(), (error) => this.#failed(error, back));
+  }
+
+  #failed(error, back) {
+    back?.();
+    this.#drawSide();
+    this.page.toasts.say(error.message, null, "bad");
+  }
+
+  #did(words, back) {
+    const deed = { words, back };
+    this.undo.push(deed);
+    this.undoButton.disabled = false;
+    return deed;
+  }
+
+  /** Undo the last deed on this photo. */
+  takeBack() {
+    const deed = this.undo.pop();
+    if (!deed) return;
+    deed.back();
+    this.undoButton.disabled = !this.undo.length;
+  }
+
+  #drawSide() {
+    this.undoButton.disabled = !this.undo.length;
+    const { selected } = this.boxes;
+    const rows = this.people.map((person) => this.#row(person, person === selected));
+    const empty = this.people.length ? null : el("p.ps-note", {}, "Nobody is marked yet. Drag a box around each person, or press B.");
+    const group = this.photo.group.length;
+    const facts = [["Photo", `${this.photo.width} x ${this.photo.height} px, image ${this.photo.image_id}`]];
+    if (group) facts.push(["Group", `moves between splits with ${many(group, "other photo")}`]);
+    this.side.replaceChildren(el("h3", {}, many(this.people.length, "person", "people")), ...(empty ? [empty] : []),
+      el("ul.pg-rows", {}, ...rows), el("dl.ps-facts", {}, ...facts.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)])),
+      button("Hide this photo", () => this.page.hidePhotos([this.photo.image_id]), "button.ps-button"));
+  }
+
+  #row(person, open) {
+    const id = person.instance_id;
+    const marks = markWords(person);
+    const head = button([el(`i.pg-dot.pg-${person.kind}`, { "aria-hidden": "true" }), el("b", {}, id === null ? "new" : `Person ${id}`), ` ${person.status}`,
+      ...(marks ? [` · ${marks}`] : [])],
+    () => { this.boxes.select(person); this.boxes.focus(); }, "button.pg-row-head", { "aria-expanded": String(open) });
+    if (!open) return el("li", {}, head);
+    const fields = ["x", "y", "width", "height"].map((name, i) => el("label", {}, name, heard(el("input.ps-field", {
+      type: "number", step: "any", value: Math.round(person.box[i] * 10) / 10, "data-i": i,
+    }), { change: (event) => this.#type(person, event.target) })));
+    const links = id === null ? [] : [el("a.ps-button", { href: `correct?instance=${id}` }, "Correct"), el("a.ps-button", { href: `inspect?instance=${id}` }, "Inspect")];
+    return el("li.pg-row-open", {}, head, el("div.pg-numbers", {}, ...fields), el("p.pg-row", {}, ...links, button("Hide", () => this.#hide(person))));
+  }
+
+  #type(person, field) {
+    const before = [...person.box];
+    const values = [...field.closest(".pg-numbers").querySelectorAll("input")].map((input) => input.value);
+    const box = typed(values, this.boxes.size);
+    if (!box) {
+      this.page.toasts.say("A box is four numbers, at least a pixel wide and high and on the photo.", null, "bad");
+      this.#drawSide();
+      return;
+    }
+    person.box = box;
+    this.boxes.draw();
+    this.#moved(person, before);
+  }
+
+  #drawSaved() {
+    const { waiting, away, savedAt } = this.page.edits.state;
+    const words = away && waiting ? `The studio is away: ${many(waiting, "edit")} kept here` : waiting ? "saving …" : savedAt ? `saved ${clock(savedAt)}` : "";
+    if (this.saved.textContent !== words) set(this.saved, {}).textContent = words;
+  }
+
+  /** Keys of the view; true when it was one. */
+  key(event) {
+    if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z" && !event.shiftKey) return this.takeBack() ?? true;
+    if (event.ctrlKey || event.metaKey || event.altKey) return false;
+    switch (event.key.toLowerCase()) {
+      case "b": this.newBox(); return true;
+      case "f": this.boxes.fit(); return true;
+      case "a": if (this.photo.before !== null) this.page.go(this.photo.before); return true;
+      case "d": if (this.photo.after !== null) this.page.go(this.photo.after); return true;
+      case "escape": this.boxes.selected ? this.boxes.select(null) : this.page.close(); return true;
+      default: return false;
+    }
+  }
+}
+

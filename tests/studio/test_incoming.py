@@ -1,0 +1,210 @@
+"""A drop of anything: what can be taken comes in, labels find their photos, and the rest is listed with its reason."""
+
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from posestudio.core.skeleton import COCO17
+from posestudio.studio import incoming
+from posestudio.studio.incoming import Dropped
+from posestudio.studio.studio import Studio, create
+
+K = len(COCO17.keypoints)
+
+
+def photo(path: Path, number: int, size: tuple[int, int] = (64, 48)) -> Path:
+    """A PNG that resembles no other."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    noise = np.random.default_rng(number).integers(0, 255, (8, 8, 3), np.uint8)
+    Image.fromarray(noise).resize(size, Image.Resampling.NEAREST).save(path)
+    return path
+
+
+def coco(path: Path, names: list[str], **changes: object) -> Path:
+    """COCO labels: one person with two placed keypoints on each of these photos of 64 x 48."""
+    keypoints = [20.0, 20.0, 2, 30.0, 30.0, 1] + [0, 0, 0] * (K - 2)
+    content = {
+        "images": [
+            {"id": i, "file_name": name, "width": 64, "height": 48} for i, name in enumerate(names, 1)
+        ],
+        "annotations": [
+            {
+                "id": i, "image_id": i, "category_id": 1, "bbox": [5, 5, 40, 40], "area": 800, "iscrowd": 0,
+                "keypoints": keypoints, "num_keypoints": 2,
+            }
+            for i in range(1, len(names) + 1)
+        ],
+        "categories": [{"id": 1, **COCO17.to_dict(), "name": "person"}],
+        **changes,
+    }  # fmt: skip
+    path.write_text(json.dumps(content))
+    return path
+
+
+@pytest.fixture
+def studio(tmp_path: Path):
+    create(tmp_path / "project")
+    with Studio(tmp_path / "project", hold=True) as opened:
+        yield opened
+
+
+def drop(folder: Path, *names: str) -> list[Dropped]:
+    return [Dropped(folder / name, name) for name in names]
+
+
+def test_photos_of_folders_keep_their_names_and_get_no_boxes(studio, tmp_path):
+    for number, name in enumerate(("a/1.png", "b/1.png")):
+        photo(tmp_path / name, number)
+    told = []
+    taken = incoming.take(
+        studio, drop(tmp_path, "a/1.png", "b/1.png"), progress=lambda *at: told.append(at)
+    )
+    assert (taken.images, taken.people, taken.duplicates) == (2, 0, 0)
+    rows = studio.call("images")
+    assert [row["file_name"] for row in rows] == ["a/1.png", "b/1.png"]
+    assert taken.image_ids == [row["image_id"] for row in rows]
+    assert told == [("Reading photos", 0, 2)]
+    again = incoming.take(studio, drop(tmp_path, "a/1.png"))
+    assert (again.images, again.duplicates) == (0, 1)
+
+
+def test_a_project_without_a_skeleton_is_taken_for_cocos(studio, tmp_path):
+    photo(tmp_path / "1.png", 1)
+    taken = incoming.take(studio, drop(tmp_path, "1.png"))
+    assert studio.skeleton().keypoints == COCO17.keypoints
+    assert any("COCO's 17 keypoints" in note for note in taken.notes)
+
+
+def test_what_cannot_be_read_is_listed_and_the_rest_comes_in(studio, tmp_path):
+    for n in range(3):
+        photo(tmp_path / f"{n}.png", n)
+    (tmp_path / "bad.png").write_text("not an image")
+    (tmp_path / "also bad.jpg").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
+    names = ["0.png", "bad.png", "1.png", "also bad.jpg", "2.png"]
+    taken = incoming.take(studio, drop(tmp_path, *names))
+    assert taken.images == 3
+    assert [name for name, _ in taken.refused] == ["bad.png", "also bad.jpg"]
+    alone = incoming.take(studio, drop(tmp_path, "bad.png"))
+    ((name, why),) = alone.refused
+    assert name == "bad.png" and why and "imported" not in why and "bad.png" not in why
+
+
+def test_labels_find_their_photos_in_the_same_drop_by_the_end_of_the_path(studio, tmp_path):
+    photo(tmp_path / "set/images/x/1.png", 1)
+    photo(tmp_path / "set/images/y/1.png", 2)
+    photo(tmp_path / "set/images/2.png", 3)
+    photo(tmp_path / "set/other.png", 4)
+    coco(tmp_path / "labels.json", ["x/1.png", "y/1.png", "2.png"])
+    names = [
+        "set/images/x/1.png",
+        "set/other.png",
+        "labels.json",
+        "set/images/y/1.png",
+        "set/images/2.png",
+    ]
+    taken = incoming.take(studio, drop(tmp_path, *names))
+    assert (taken.images, taken.people, taken.labeled, taken.refused) == (4, 3, 3, [])
+    assert len(taken.image_ids) == 1  # other.png alone still needs a box
+    rows = {row["file_name"]: row for row in studio.call("images")}
+    assert [rows[name]["split"] for name in ("x/1.png", "y/1.png", "2.png")] == ["train"] * 3
+    assert rows["set/other.png"]["people"] == 0
+    (person,) = studio.call("people", image_id=rows["y/1.png"]["image_id"])
+    assert person["placed"] == 2
+
+
+def test_labels_find_photos_that_came_in_before(studio, tmp_path):
+    photo(tmp_path / "holiday/1.png", 1)
+    incoming.take(studio, drop(tmp_path, "holiday/1.png"))
+    coco(tmp_path / "labels.json", ["1.png", "missing.png"])
+    taken = incoming.take(studio, drop(tmp_path, "labels.json"), split="val")
+    assert (taken.images, taken.people, taken.labeled) == (0, 1, 1)
+    assert any("missing.png" in why for _, why in taken.refused)
+    (row,) = studio.call("images")
+    assert row["split"] == "val" and row["people"] == 1
+
+
+def test_a_zip_may_hold_photos_and_their_labels(studio, tmp_path):
+    photo(tmp_path / "1.png", 1)
+    coco(tmp_path / "labels.json", ["1.png"])
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        archive.write(tmp_path / "1.png", "set/images/1.png")
+        archive.write(tmp_path / "labels.json", "set/annotations/labels.json")
+        archive.writestr("set/readme.txt", "hello")
+    taken = incoming.take(studio, drop(tmp_path, "set.zip"))
+    assert (taken.images, taken.people, taken.labeled) == (1, 1, 1)
+    assert not any(name.endswith(".json") for name, _ in taken.refused)
+
+
+def test_results_of_another_model_become_predictions_after_the_people_are_there(studio, tmp_path):
+    photo(tmp_path / "1.png", 1)
+    coco(tmp_path / "labels.json", ["1.png"])
+    result = {"image_id": 1, "category_id": 1, "keypoints": [20.0, 20.0, 0.9] * K, "score": 0.8}
+    (tmp_path / "yolo.json").write_text(json.dumps([result]))
+    taken = incoming.take(studio, drop(tmp_path, "yolo.json", "labels.json", "1.png"))
+    assert (taken.labeled, taken.predicted, taken.refused) == (1, 1, [])
+    assert [row["model"] for row in studio.call("models")] == ["yolo"]
+    early = incoming.take(studio, [Dropped(tmp_path / "yolo.json", "../x/again.json")])
+    assert early.predicted == 1 and studio.call("models")[0]["model"] == "again"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("{", "no readable JSON"), ('{"a": 1}', "neither COCO keypoint labels"), ("7", "neither COCO"),
+        ("[" * 100_000, "no readable JSON"), ("[]", "not COCO results"),
+        ('{"images": 3, "annotations": []}', ""),
+    ],
+)  # fmt: skip
+def test_json_of_no_use_is_refused_in_words(studio, tmp_path, content, words):
+    (tmp_path / "x.json").write_text(content)
+    photo(tmp_path / "1.png", 1)
+    taken = incoming.take(studio, drop(tmp_path, "x.json", "1.png"))
+    assert taken.images == 1
+    ((name, why),) = taken.refused
+    assert name == "x.json" and words in why
+
+
+def test_names_that_lead_elsewhere_bring_nothing_from_there(studio, tmp_path):
+    secret = photo(tmp_path / "secret.png", 9)
+    photo(tmp_path / "drop/1.png", 1)
+    names = ["1.png", "../secret.png", str(secret), "a/../../secret.png", ""]
+    coco(tmp_path / "labels.json", names)
+    files = [
+        Dropped(tmp_path / "drop/1.png", "1.png"),
+        Dropped(tmp_path / "labels.json", "labels.json"),
+    ]
+    taken = incoming.take(studio, files)
+    assert taken.images == 1 and taken.labeled == 1
+    assert len(studio.call("images")) == 1
+    assert (
+        secret.exists() and [p.name for p in tmp_path.iterdir() if p.name.startswith("coco-")] == []
+    )
+
+
+def test_other_keypoints_replace_assumed_ones_and_are_refused_later(studio, tmp_path):
+    photo(tmp_path / "1.png", 1)
+    photo(tmp_path / "2.png", 2)
+    incoming.take(studio, drop(tmp_path, "1.png"))
+    keypoints = [20.0, 20.0, 2, 30.0, 30.0, 1]
+    other = {"id": 1, "name": "cat", "keypoints": ["head", "tail"], "skeleton": [[1, 2]]}
+    one = {
+        "id": 1,
+        "image_id": 1,
+        "category_id": 1,
+        "bbox": [5, 5, 40, 40],
+        "area": 800,
+        "iscrowd": 0,
+    }
+    coco(
+        tmp_path / "cat.json", ["1.png"], categories=[other],
+        annotations=[{**one, "keypoints": keypoints, "num_keypoints": 2}],
+    )  # fmt: skip
+    taken = incoming.take(studio, drop(tmp_path, "cat.json"))
+    assert taken.refused == [] and studio.skeleton().keypoints == ("head", "tail")
+    coco(tmp_path / "human.json", ["2.png"])
+    taken = incoming.take(studio, drop(tmp_path, "human.json", "2.png"))
+    assert [name for name, _ in taken.refused] == ["human.json"] and taken.images == 1

@@ -1,0 +1,351 @@
+"""The Images page in a real browser: files dropped on it, photos found and put away, boxes by mouse and by keyboard."""
+
+import io
+import json
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from posestudio.studio.studio import create
+from tests import edited
+from tests.studio.test_incoming import coco
+from tests.ui.browsers import FLAGS, App, Seen, watched
+
+pytestmark = pytest.mark.browser
+WAIT = 60_000
+WIDTH, HEIGHT = edited.SIZE
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: Path) -> Iterator[Browser]:
+    with sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=str(chromium), args=FLAGS)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[[Path], App]]:
+    """Opens a studio on a project; all are ended at the end."""
+    apps: list[App] = []
+
+    def opened(project: Path) -> App:
+        apps.append(App(project).start())
+        return apps[-1]
+
+    yield opened
+    for app in apps:
+        app.kill()
+
+
+@pytest.fixture
+def look(browser: Browser) -> Iterator[Callable[[App], Seen]]:
+    """Opens a page of a studio; none may complain or ask another host."""
+    found: list[Seen] = []
+
+    def opened(app: App) -> Seen:
+        context = browser.new_context(viewport={"width": 1366, "height": 768})
+        context.set_default_timeout(WAIT)
+        expect.set_options(timeout=WAIT)
+        found.append(watched(context, app.address))
+        return found[-1]
+
+    yield opened
+    for seen in found:
+        seen.page.context.close()
+        assert seen.elsewhere == []
+        assert seen.complaints == []
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> edited.Made:
+    return edited.make(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory, chromium: Path) -> Iterator[App]:
+    """A studio for the tests that leave each other alone."""
+    made = edited.make(tmp_path_factory.mktemp("shared"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TORCH_HOME", str(tmp_path_factory.mktemp("nowhere")))
+        app = App(made.folder).start()
+    yield app
+    app.kill()
+
+
+def asked(app: App, path: str) -> Any:
+    with urllib.request.urlopen(app.address + path, timeout=60) as answer:
+        return json.loads(answer.read())
+
+
+def png(number: int) -> bytes:
+    """A PNG of 64 x 48 that resembles no other."""
+    noise = np.random.default_rng(number).integers(0, 255, (8, 8, 3), np.uint8)
+    with io.BytesIO() as file:
+        Image.fromarray(noise).resize((64, 48), Image.Resampling.NEAREST).save(file, "PNG")
+        return file.getvalue()
+
+
+def given(*files: tuple[str, bytes]) -> list[dict[str, Any]]:
+    return [{"name": name, "mimeType": "", "buffer": content} for name, content in files]
+
+
+DROP = """files => {
+  const transfer = new DataTransfer();
+  for (const [name, bytes] of files) transfer.items.add(new File([new Uint8Array(bytes)], name));
+  for (const type of ['dragenter', 'dragover', 'drop']) {
+    document.body.dispatchEvent(new DragEvent(type, { dataTransfer: transfer, bubbles: true, cancelable: true }));
+  }
+}"""
+
+
+def test_from_an_empty_project_to_the_first_photos(tmp_path, start, look):
+    create(tmp_path / "project")
+    app = start(tmp_path / "project")
+    page = look(app).page
+    page.goto(app.address)
+    page.get_by_text("No photos yet").wait_for()
+    assert "Add photos" in page.inner_text("[aria-current=step]")
+    files = [
+        ["one.png", list(png(1))],
+        ["two.png", list(png(2))],
+        ["bad <b>.png", list(b"no image")],
+    ]
+    page.evaluate(DROP, files)
+    page.get_by_role("heading", name="Add 3 photos").wait_for()
+    assert page.get_by_role("radio", name="Find people").is_disabled()  # and it says why
+    assert "fasterrcnn" in page.inner_text(".pg-questions")
+    page.get_by_role("radio", name="I draw them later").check()
+    page.get_by_role("button", name="Add 3 files").press("Enter")
+    page.get_by_text("2 photos added").wait_for()
+    assert "bad" in page.inner_text(".ps-refused")
+    assert page.evaluate("document.querySelectorAll('.ps-refused li b b').length") == 0
+    expect(page.locator(".pg-card")).to_have_count(2)
+    assert "Give boxes" in page.inner_text("[aria-current=step]")
+    page.get_by_role("button", name="Draw boxes").click()
+    page.locator(".pg-stage").wait_for()
+    page.keyboard.press("b")
+    page.locator(".pg-box").wait_for()
+    page.get_by_role("button", name="All photos").click()
+    expect(page.locator(".pg-card rect.case")).to_have_count(1)
+    assert asked(app, "/api/overview")["keypoints"] == 17
+
+
+def test_coco_labels_and_their_photos_in_one_drop(tmp_path, start, look):
+    create(tmp_path / "project")
+    app = start(tmp_path / "project")
+    page = look(app).page
+    page.goto(app.address)
+    labels = coco(tmp_path / "labels.json", ["a/1.png", "missing.png"]).read_bytes()
+    page.locator("#pg-files").set_input_files(
+        given(("1.png", png(1)), ("labels.json", labels), ("2.png", png(2)))
+    )
+    page.get_by_label("Labels of COCO files go to").select_option("val")
+    page.get_by_role("radio", name="The whole photo").check()
+    page.get_by_role("button", name="Add 3 files").click()
+    page.get_by_text("1 person with labels").wait_for()
+    assert "missing.png" in page.inner_text(".ps-refused")
+    rows = {row["file_name"]: row for row in asked(app, "/api/gallery")["images"]}
+    assert rows["a/1.png"]["split"] == "val" and rows["a/1.png"]["people"][0]["placed"] == 2
+    assert rows["2.png"]["people"][0]["box_source"] == "full"
+
+
+def test_filters_find_photos_and_stand_in_the_address(shared, look):
+    app, page = shared, look(shared).page
+    page.goto(app.address)
+    page.get_by_role("button", name="Not labeled").click()
+    expect(page.locator(".pg-card")).to_have_count(edited.OPEN + edited.VAL)
+    page.get_by_label("Split").select_option("val")
+    expect(page.locator(".pg-card")).to_have_count(edited.VAL)
+    page.wait_for_url("**status=open*")
+    address = page.url
+    page.reload()
+    expect(page.locator(".pg-card")).to_have_count(edited.VAL)
+    assert page.url == address
+    page.get_by_label("Split").select_option("")
+    page.get_by_label("Find by file name").fill("PHOTO 103")
+    expect(page.locator(".pg-card")).to_have_count(1)
+    page.get_by_label("Find by file name").fill("nowhere")
+    page.get_by_role("button", name="All photos").click()
+    expect(page.locator(".pg-card").first).to_be_visible()
+    page.get_by_label("Order").select_option("doubt")
+    page.wait_for_url("**sort=doubt*")
+    values = page.locator(".pg-doubt:not(.pg-wait)")
+    expect(values.first).to_be_visible()
+    shares = [float(text.strip("<> %")) for text in values.all_inner_texts()]
+    assert shares == sorted(shares, reverse=True) and len(shares) == edited.OPEN + 1
+    page.get_by_role("checkbox", name="doubtful").check()
+    expect(page.locator(".pg-card")).to_have_count(edited.OPEN)
+
+
+def test_many_photos_change_split_and_come_back_from_hiding(made, start, look):
+    app = start(made.folder)
+    page = look(app).page
+    page.goto(app.address + "/?split=unlabeled")
+    expect(page.locator(".pg-card")).to_have_count(edited.OPEN)
+    page.locator(".pg-link").first.focus()
+    page.keyboard.press("Space")  # by keyboard: this one and, with Shift, all up to the third
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Shift+Space")
+    page.get_by_text("3 photos selected").wait_for()
+    page.get_by_label("Move to a split").select_option("train")
+    page.get_by_text("3 photos now in train").wait_for()
+    expect(page.locator(".pg-card")).to_have_count(edited.OPEN - 3)
+    page.keyboard.press("Control+a")
+    page.get_by_text(f"{edited.OPEN - 3} photos selected").wait_for()
+    page.keyboard.press("h")
+    page.get_by_text("No photo fits").wait_for()
+    assert asked(app, "/api/overview")["statuses"]["hidden"] == edited.OPEN - 3
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator(".pg-card")).to_have_count(edited.OPEN - 3)
+    assert asked(app, "/api/overview")["statuses"]["hidden"] == 0
+
+
+SCALE = """() => {
+  const photo = document.querySelector('.pg-photo').getBoundingClientRect();
+  return [photo.left, photo.top, photo.width / document.querySelector('.pg-photo').width];
+}"""
+
+
+def screen(page: Page, x: float, y: float) -> tuple[float, float]:
+    """Where a place in image pixels, counted from the corner, is on the screen."""
+    left, top, scale = page.evaluate(SCALE)
+    return left + x * scale, top + y * scale
+
+
+def drag(page: Page, start: tuple[float, float], end: tuple[float, float]) -> None:
+    page.mouse.move(*screen(page, *start))
+    page.mouse.down()
+    page.mouse.move(*screen(page, *end), steps=5)
+    page.mouse.up()
+
+
+def boxes(app: App, image: int) -> dict[int, list[float]]:
+    people = asked(app, f"/api/gallery/{image}")["people"]
+    return {person["instance_id"]: person["box_xywh"] for person in people}
+
+
+def saved(page: Page) -> None:
+    """Wait until every edit has its answer."""
+    page.wait_for_function(
+        """document.querySelector('.pg-saved').textContent.startsWith('saved')
+            && !Object.keys(localStorage).some(key => key.startsWith('posestudio/outbox/'))"""
+    )
+
+
+@pytest.mark.parametrize(("zoom", "image"), [(1.0, 1), (2.5, 2), (0.6, 3)])
+def test_boxes_by_mouse_are_stored_where_they_were_drawn(shared, look, zoom, image):
+    app, page = shared, look(shared).page
+    page.goto(f"{app.address}/?image={image}")
+    page.locator(".pg-box").wait_for()
+    known = boxes(app, image)
+    if zoom != 1:
+        page.mouse.move(*screen(page, 230, 90))
+        page.mouse.wheel(0, -np.log(zoom) / 0.0016)
+    off = 1.5 / page.evaluate(SCALE)[2] + 0.02  # a screen pixel of each end
+    drag(page, (205, 65), (255, 115))  # on empty ground: a new person
+    expect(page.locator(".pg-box")).to_have_count(2)
+    saved(page)
+    now = boxes(app, image)
+    (fresh,) = set(now) - set(known)
+    assert np.allclose(now[fresh], [205, 65, 50, 50], atol=off)
+    drag(page, (230, 90), (222, 96))  # inside: moves
+    drag(page, (247, 121), (257, 116))  # the lower right handle
+    saved(page)
+    now = boxes(app, image)
+    assert np.allclose(now.pop(fresh), [197, 71, 60, 45], atol=2 * off)
+    assert now == known
+
+
+def test_boxes_by_keyboard_alone_and_undo(shared, look):
+    app, page = shared, look(shared).page
+    page.goto(app.address + "/?image=4")
+    page.locator(".pg-box").wait_for()
+    (person,) = boxes(app, 4)
+    x, y, w, h = edited.BOX
+    page.locator(".pg-box").focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Shift+ArrowDown")
+    saved(page)
+    assert boxes(app, 4)[person] == [x + 1, y + 10, w, h]
+    page.get_by_label("width").fill("44.5")
+    page.get_by_label("width").press("Enter")
+    saved(page)
+    assert boxes(app, 4)[person] == [x + 1, y + 10, 44.5, h]
+    for _ in range(3):
+        page.get_by_role("button", name="Undo").first.click()
+    saved(page)
+    assert boxes(app, 4)[person] == [x, y, w, h]
+    page.locator(".pg-box").focus()
+    page.keyboard.press("Delete")
+    page.get_by_text(f"Person {person} is hidden").wait_for()
+    saved(page)
+    assert boxes(app, 4) == {}
+    page.locator(".ps-toast-action").click()
+    page.locator(".pg-box").wait_for()
+    saved(page)
+    assert boxes(app, 4)[person] == [x, y, w, h]
+    page.keyboard.press("d")
+    page.wait_for_url("**image=5*")
+    page.keyboard.press("Escape")
+    page.keyboard.press("Escape")
+    page.locator(".pg-card").first.wait_for()
+    assert "image=" not in page.url
+
+
+def test_a_box_drawn_while_the_studio_is_away_arrives_once(made, start, look):
+    app = start(made.folder)
+    seen = look(app)
+    page = seen.page
+    page.goto(app.address + "/?image=1")
+    page.locator(".pg-box").wait_for()
+    app.kill()
+    drag(page, (200, 50), (260, 130))
+    page.get_by_text("The studio is away: 1 edit kept here").wait_for()
+    drag(page, (230, 90), (235, 90))  # the new person has no number yet
+    app.start()
+    page.wait_for_function("document.querySelector('.pg-saved').textContent.startsWith('saved')")
+    page.wait_for_timeout(1500)
+    saved(page)
+    now = boxes(app, 1)
+    assert len(now) == 2
+    assert np.allclose(now[max(now)], [205, 50, 60, 80], atol=1.1)
+    seen.complaints.clear()  # the browser itself notes the failed requests
+
+
+def test_back_goes_from_a_photo_to_the_page_it_was_opened_from(shared, look):
+    app, page = shared, look(shared).page
+    page.goto(app.address + "/?sort=newest&p=2")
+    page.locator(".pg-link").first.click()
+    page.locator(".pg-stage").wait_for()
+    assert "image=" in page.url
+    page.go_back()
+    page.locator(".pg-card").first.wait_for()
+    assert "p=2" in page.url and "image=" not in page.url
+
+
+def test_val_is_offered_while_there_is_none(made, start, look):
+    app = start(made.folder)
+    page = look(app).page
+    page.goto(app.address + "/?split=val")
+    expect(page.locator(".pg-card")).to_have_count(edited.VAL)
+    page.keyboard.press("Control+a")
+    page.get_by_label("Move to a split").select_option("unlabeled")
+    page.get_by_role("button", name="Set 20 aside for val").click()
+    page.get_by_text("20 people set aside as val").wait_for()
+    expect(page.locator(".pg-offer")).to_have_count(0)
+    assert asked(app, "/api/overview")["counts"]["splits"]["val"]["people"] == 20
+
+
+def test_find_people_says_plainly_that_it_cannot(shared, look):
+    page = look(shared).page
+    page.goto(shared.address + "/?image=1")
+    page.get_by_role("button", name="Find people").click()
+    page.get_by_text("The person detector's weights are not on this machine").wait_for()

@@ -22,8 +22,8 @@ POSESTUDIO = [sys.executable, "-m", "posestudio"]
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 SHOTS = {
     "screenshot-images": ("/", "img"),
-    "screenshot-correct": ("/correct?instance={person}", ".ps-stage svg"),
-    "screenshot-sheet": ("/sheet?keypoint=left_wrist", "img"),
+    "screenshot-correct": ("/correct?instance={person}", ".pe-joint"),
+    "screenshot-sheet": ("/sheet?keypoint=left_wrist", ".sh-card img"),
     "screenshot-inspect": ("/inspect?instance={person}", "canvas"),
     "screenshot-train": ("/train", ".js-plotly-plot"),
     "screenshot-evaluate": ("/evaluate", ".js-plotly-plot"),

@@ -148,7 +148,7 @@ def make_desk(browser: Browser, app: App) -> Iterator[Any]:
     for context, seen in opened:
         context.close()
         assert seen.elsewhere == []
-        assert not [line for line in seen.complaints if "ERR_CONNECTION" not in line]
+        assert not [line for line in seen.complaints if "net::ERR_" not in line]
 
 
 @pytest.fixture

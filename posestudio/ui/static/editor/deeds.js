@@ -253,8 +253,8 @@ export class Deeds {
       return;
     }
     this.label(person.place(selected, x, y, hidden ? 1 : 2));
-    this.say(`${spoken(person.names[selected])} placed, ${hidden ? "hidden" : "visible"}`);
-    this.onwards();
+    const more = this.onwards() ? "" : ". Nothing is open: Ctrl+Enter goes on";
+    this.say(`${spoken(person.names[selected])} placed, ${hidden ? "hidden" : "visible"}${more}`);
     this.redraw();
   }
 

@@ -73,7 +73,7 @@ export const GESTURES = [
   ["Click", "Place the keypoint in hand, if nobody has placed it. With Shift: as hidden"],
   ["Drag the photo, Space and drag, two fingers", "Move the view"],
   ["Wheel, pinch", "Zoom at the pointer"],
-  ["Alt and drag, Alt and wheel", "Move or scale the whole person"],
+  ["Alt or Shift and drag, or wheel", "Move or scale the whole person"],
   ["Click another skeleton or its number", "Go to that person"],
 ];
 

@@ -123,12 +123,13 @@ export function drawRows(part, { queue, current, open }) {
   }
 }
 
-function noteOf({ answer, options }) {
+function noteOf({ answer, options, newer }) {
   if (!answer) return "";
+  const news = newer ? `Run ${newer} has new predictions: the round arrow asks for a new queue.` : "";
   const fits = options.minutes && Number.isInteger(answer.fits)
     ? `${answer.fits} of ${answer.total} people fit in ${options.minutes} minutes.` : "";
   const unknown = options.minutes && !Number.isInteger(answer.fits) ? "How long a person takes is not known yet." : "";
-  return [answer.note, fits || unknown].filter(Boolean).join(" ");
+  return [news, answer.note, fits || unknown].filter(Boolean).join(" ");
 }
 
 const OWN_PICTURE = /^\/media\/\d+(\/box\/\d+)?(\?[\w=&.-]*)?$/;

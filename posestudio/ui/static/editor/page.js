@@ -20,6 +20,7 @@ import { View } from "./view.js";
 import { fillChoosers, givenName, wire } from "./wiring.js";
 
 const AHEAD = 3;
+const NEWS = 30_000; // milliseconds between two looks for newer runs
 const OLD = 10_000; // milliseconds after which a person that is opened is asked for again
 const FEW_LABELED = 30; // as the queue: below this, variety decides, and the rule stands open beside it
 const RETRY = [500, 1000, 2000, 4000];
@@ -36,6 +37,7 @@ export class Page {
   #spent = new Map();
   #visited = [];
   #turn = 0;
+  #newsAt = Date.now();
 
   constructor(root) {
     this.root = root;
@@ -113,6 +115,10 @@ export class Page {
   /** Ask for a new queue and, if asked, open its first person. */
   async renew(go = true) {
     const { order, split, run, minutes } = this.queue.options;
+    if (this.queue.newer) {
+      this.session = await this.#patiently(() => this.server.session());
+      this.people.clear();
+    }
     try {
       const answer = await this.#patiently(() => this.server.get("/api/queue", { order, split, run, minutes, limit: 200 }));
       this.queue.load(answer);
@@ -191,6 +197,7 @@ export class Page {
     this.#address();
     this.#loadHeat();
     this.#ahead();
+    this.#news();
     this.say(opening(this));
     if (!this.root.contains(document.activeElement) || document.activeElement === this.stage) this.stage.focus({ preventScroll: true });
   }
@@ -211,6 +218,19 @@ export class Page {
     drawHead(this, person);
     this.#loadHeat();
     this.redraw();
+  }
+
+  /** Whether a newer run has predicted since the queue in hand was asked for; the queue says so and stays. */
+  async #news() {
+    if (Date.now() - this.#newsAt < NEWS) return;
+    this.#newsAt = Date.now();
+    try {
+      const { runs } = await this.server.session();
+      if (!this.queue.options.run && runs?.[0] && runs[0].run_id !== this.session.runs?.[0]?.run_id) this.queue.newer = runs[0].run_id;
+      this.drawQueue();
+    } catch {
+      // asked again with a later person
+    }
   }
 
   #ahead() {

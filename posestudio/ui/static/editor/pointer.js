@@ -58,8 +58,11 @@ export class Pointer {
     const go = other && (() => this.deeds.pickOther(Number(other.dataset.id)));
     if (mode === "merge" || mode === "hand") return { kind: "pan", click: go };
     const joint = target.closest(".pe-joint");
-    if (event.altKey && mode === null) return { kind: "person", click: null };
     const place = ([x, y], shift) => this.deeds.click(x, y, shift);
+    const hold = () => this.deeds.select(Number(joint.dataset.k));
+    if (mode === null && (event.altKey || event.shiftKey)) { // some desktops keep Alt and drag for themselves
+      return { kind: "person", click: joint && !this.deeds.placing ? hold : event.shiftKey ? place : null };
+    }
     if (joint && mode === null) {
       // a keypoint that lies nowhere yet may belong right beside another: a click places it, a drag moves the other
       return { kind: "joint", k: Number(joint.dataset.k), click: this.deeds.placing ? place : null };
@@ -126,6 +129,18 @@ export class Pointer {
     if (this.#take(event)?.moved) this.deeds.end();
   }
 
+  /** Whether something is being dragged; keys rest until it is let go, but for Escape. */
+  get dragging() {
+    return Boolean(this.#drag?.moved);
+  }
+
+  /** Leave a drag as if it had not begun. */
+  abort() {
+    this.#drag = null;
+    this.stage.classList.remove("panning");
+    this.deeds.cancel();
+  }
+
   #take(event) {
     const drag = this.#drag;
     if (!drag || drag.id !== event.pointerId) return null;
@@ -138,17 +153,16 @@ export class Pointer {
     event.preventDefault();
     const joint = event.target instanceof Element && event.target.closest(".pe-joint");
     if (!joint || this.deeds.mode !== null) return;
-    this.#drag = null;
-    this.deeds.cancel();
+    this.abort();
     this.deeds.select(Number(joint.dataset.k));
     this.deeds.run("cycle", event);
   }
 
   wheel(event) {
     event.preventDefault();
-    const delta = event.deltaY * (event.deltaMode === 1 ? LINE : event.deltaMode === 2 ? 10 * LINE : 1);
+    const delta = (event.deltaY || event.deltaX) * (event.deltaMode === 1 ? LINE : event.deltaMode === 2 ? 10 * LINE : 1);
     const factor = Math.exp(-Math.max(-240, Math.min(240, delta)) * (event.ctrlKey ? 5 : 1) * WHEEL);
-    if (event.altKey) {
+    if ((event.altKey || event.shiftKey) && this.deeds.mode === null) {
       this.deeds.scalePerson(Math.exp(-Math.sign(delta) * 0.02), ...this.view.toImage(event));
       return;
     }
@@ -198,7 +212,7 @@ export class Pointer {
 
   keyUp(event) {
     if (event.key === " ") this.#spaceOff();
-    if (event.key === "Alt" || event.key.startsWith("Arrow")) this.deeds.end();
+    if (!this.#drag && (["Alt", "Shift"].includes(event.key) || event.key.startsWith("Arrow"))) this.deeds.end();
   }
 
   #spaceOff() {

@@ -29,6 +29,7 @@ export class Queue {
   /** A new queue, as the server answered. */
   load(answer) {
     this.answer = answer;
+    this.newer = null; // the run that has predicted since
     this.done = new Set();
     this.passed = new Set();
   }

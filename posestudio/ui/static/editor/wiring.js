@@ -16,6 +16,7 @@ export function wire(page, signal) {
   const on = (target, name, listener) => target.addEventListener(name, listener, { signal });
   listen(stage, (command, event) => {
     watch.touch();
+    if (page.pointer.dragging) return command === "leave" ? page.pointer.abort() : undefined;
     return deeds.run(command, event);
   }, signal);
   on(root, "click", (event) => {

@@ -22,7 +22,7 @@ POSESTUDIO = [sys.executable, "-m", "posestudio"]
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 SHOTS = {
     "screenshot-images": ("/", "img"),
-    "screenshot-correct": ("/correct?instance={person}", ".pe-joint"),
+    "screenshot-correct": ("/correct?instance={person}", ".pe-joint:visible"),
     "screenshot-sheet": ("/sheet?keypoint=left_wrist", ".sh-card img"),
     "screenshot-inspect": ("/inspect?instance={person}", "canvas"),
     "screenshot-train": ("/train", ".js-plotly-plot"),

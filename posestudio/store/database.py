@@ -369,7 +369,7 @@ class Store:
         if found is None:
             raise InputError(
                 "This project has no skeleton yet.\n"
-                "Import a COCO keypoint file, or run: posestudio init --skeleton FILE"
+                "It comes with the first photos (COCO's 17 keypoints) or COCO keypoint file: posestudio import --help"
             )
         return found
 

@@ -97,19 +97,20 @@ def _about(person: Record, labels: Mapping[int, Record]) -> Record:
 
 
 def project_session(store: Store) -> Record:
-    """What a page needs to know of the project before it edits: its id, skeleton, taught keypoints and limits."""
-    skeleton = store.require_skeleton()
-    taught = documents.taught(store)
+    """What a page needs to know of the project before it edits: its id, skeleton (None before the first import), taught
+    keypoints and limits."""
+    skeleton = store.skeleton()
+    taught = documents.taught(store) if skeleton else set()
     return {
         "project": str(store.project),
         "project_id": documents.project_id(store),
-        "skeleton": {
+        "skeleton": skeleton and {
             "keypoints": list(skeleton.keypoints),
             "limbs": [list(limb) for limb in skeleton.limbs],
             "flip": list(skeleton.flip_index),
             "sigmas": list(skeleton.oks_sigmas),
         },
-        "taught": [k in taught for k in range(len(skeleton.keypoints))],
+        "taught": [k in taught for k in range(len(skeleton.keypoints))] if skeleton else [],
         "error_limit": ERROR_LIMIT,
     }
 

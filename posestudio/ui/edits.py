@@ -121,11 +121,12 @@ def _offer_writing(router: APIRouter, studio: Studio, token: str) -> None:
 def _session(studio: Studio, token: str) -> dict[str, Any]:
     found = studio.call("project_session")
     counts = {key: value for key, value in studio.call("project").items() if key != "skeleton"}
-    found["skeleton"] |= {
-        "sides": sides.of(studio.skeleton()),
-        "colors": sides.ON_PHOTO,
-        "shapes": sides.SHAPES,
-    }
+    if found["skeleton"]:
+        found["skeleton"] |= {
+            "sides": sides.of(studio.skeleton()),
+            "colors": sides.ON_PHOTO,
+            "shapes": sides.SHAPES,
+        }
     return {
         "token": token,
         "started": token[:8],

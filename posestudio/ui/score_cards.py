@@ -70,9 +70,8 @@ def numbers(record: Record, stale: bool) -> str:
     left = _left_out(record)
     if left:
         facts.append(("Left out", left))
-    facts.append(
-        ("Made", f"{record.get('when', '')[:16].replace('T', ' ')}, labels {record['revision']}")
-    )
+    made = [record.get("when", "")[:16].replace("T", " "), f"labels {record['revision']}"]
+    facts.append(("Made", ", ".join(filter(None, made))))
     said = '<p class="ps-say">Rough: under 50 people.</p>' if record["rough"] else ""
     if stale:
         said += '<p class="ps-say ps-alarm">The val labels changed since. Evaluate again for the newest ones.</p>'
@@ -128,7 +127,7 @@ def worst(record: Record) -> str:
     """The people that are predicted worst, each with what is wrong and where to go."""
     found = record.get("worst") or []
     if not found:
-        return ""
+        return '<p class="ps-quiet">This score was made without them. Evaluate again to see them.</p>'
     first, rest = (
         "".join(_case(case, record) for case in part) for part in (found[:FIRST], found[FIRST:])
     )

@@ -69,6 +69,9 @@ def theme() -> gr.themes.Base:
         input_border_color_dark="*neutral_600",
         input_shadow="none",
         input_shadow_dark="none",
+        checkbox_border_color="*neutral_500",
+        checkbox_border_color_dark="*neutral_400",
+        checkbox_label_background_fill_selected="*primary_600",
         checkbox_label_border_width="1px",
         checkbox_label_border_color="*neutral_300",
         checkbox_label_border_color_dark="*neutral_600",
@@ -92,7 +95,8 @@ def header(page: str) -> gr.HTML:
     mark = LOGO.read_text()
     return gr.HTML(
         f'<header class="ps-header"><a class="ps-home" href="." aria-label="PoseStudio, Images">{mark}'
-        f"<b>PoseStudio</b></a><nav aria-label=Pages>{links}</nav></header>",
+        f"<b>PoseStudio</b></a><nav aria-label=Pages>{links}</nav></header>"
+        f'<h1 class="ps-heard">{page}</h1>',
         js_on_load=None,
         elem_classes="ps-header-box",
     )

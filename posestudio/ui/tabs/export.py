@@ -205,7 +205,7 @@ def _layout() -> ExportTab:
     gr.Navbar(visible=False)
     theme.header("Export")
     made: dict[str, Card] = {}
-    for kinds in (("coco", "yolo", "predictions"), ("model", "onnx")):
+    for kinds in (("coco", "yolo", "model"), ("predictions", "onnx")):
         with gr.Row(equal_height=True):
             for kind in kinds:
                 with gr.Column(elem_classes="ps-export", min_width=320):

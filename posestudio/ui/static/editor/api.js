@@ -36,6 +36,13 @@ export class Server {
     return session;
   }
 
+  /** The session of a project that has photos; others have no skeleton yet. */
+  async begun() {
+    const session = await this.session();
+    if (!session.skeleton) throw new Error("There are no photos yet. Add them, or a COCO keypoint file, on the page Images.");
+    return session;
+  }
+
   /** POST JSON; a token of an earlier start of the server is renewed once. */
   async post(path, body) {
     if (this.#token === null) await this.session();

@@ -134,6 +134,12 @@ function noteOf({ answer, options, newer }) {
 
 const OWN_PICTURE = /^\/media\/\d+(\/box\/\d+)?(\?[\w=&.-]*)?$/;
 
+/** The first reason whole, and how many more there are; all of them stand over the photo and in the row's title. */
+function shortly({ reason, keypoints }) {
+  const reasons = reason.split(", ").length;
+  return keypoints?.[0]?.reason && reasons > 1 ? `${keypoints[0].reason}, and ${reasons - 1} more` : reason;
+}
+
 function rowOf(item, open) {
   const address = [item.crop, item.thumb].find((one) => OWN_PICTURE.test(one ?? ""));
   const picture = el("img", { src: address ?? null, alt: "", width: 44, height: 44, loading: "lazy", decoding: "async" });
@@ -141,7 +147,7 @@ function rowOf(item, open) {
   const marks = (item.marks ?? []).map((mark) => String(mark.kind ?? mark).replace("_", " "));
   const small = [`person ${item.instance_id}`, item.split, ...new Set(marks)].join(" · ");
   const button = el("button.pe-item", { type: "button", title: item.reason },
-    picture, el("span.pe-item-words", {}, el("span.pe-reason", {}, item.reason), el("span.pe-quiet", {}, small)));
+    picture, el("span.pe-item-words", {}, el("span.pe-reason", {}, shortly(item)), el("span.pe-quiet", {}, small)));
   button.addEventListener("click", () => open(item.instance_id));
   return el("li", { "data-id": item.instance_id }, button);
 }

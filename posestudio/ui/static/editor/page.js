@@ -71,7 +71,7 @@ export class Page {
 
   /** Ask for the session until the server answers, then show the person of the address. */
   async start() {
-    this.session = await this.#patiently(() => this.server.session());
+    this.session = await this.#patiently(() => this.server.begun());
     const name = this.session.project_id ?? this.session.project;
     this.keep = { queue: `posestudio/queue/${name}`, history: `posestudio/history/${name}` };
     this.outbox = new Outbox({
@@ -299,8 +299,9 @@ export class Page {
   }
 
   nobody(words = "") {
-    const more = words || "Everybody of this choice is done. Choose another order or split, or add photos on the Images page.";
-    this.part.empty.replaceChildren(el("b", {}, "Nobody to correct"), el("p", {}, more));
+    const more = words || "Everybody of this choice is done. Choose another order or split, or add photos.";
+    const images = el("a.ps-button", { href: "." }, "Go to Images");
+    this.part.empty.replaceChildren(el("b", {}, "Nobody to correct"), el("p", {}, more), el("p", {}, images));
     this.part.empty.hidden = false;
   }
 

@@ -138,6 +138,7 @@ export class People {
       const image = new Image();
       image.decoding = "sync";
       image.draggable = false;
+      image.alt = ""; // the list of keypoints says what is drawn
       image.src = url;
       this.#photos.set(url, image.decode().then(() => image));
       this.#photos.get(url).catch(() => this.#photos.delete(url));

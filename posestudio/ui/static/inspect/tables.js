@@ -36,7 +36,9 @@ export function matrix(look, k) {
 /** A card for every keypoint with what a layer shows of it. */
 export function overview(look, layer, choose) {
   const tiles = [];
-  const cards = look.keypoints.map((keypoint, k) => {
+  const order = [...look.keypoints.keys()].sort((a, b) => look.keypoints[b].taught - look.keypoints[a].taught);
+  const cards = order.map((k) => {
+    const keypoint = look.keypoints[k];
     const maker = new Maker(look, k);
     const rows = maker.layer(layer);
     tiles.push(...maker.tiles);

@@ -49,7 +49,7 @@ class Sheet {
   }
 
   async start() {
-    this.session = await this.#patiently(() => this.server.session());
+    this.session = await this.#patiently(() => this.server.begun());
     const name = this.session.project_id;
     this.outbox = new Outbox({
       project: name, post: (edits) => this.server.post("/api/edits", { edits }), storage: localStorage,

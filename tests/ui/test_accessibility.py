@@ -1,0 +1,91 @@
+"""Every page in both themes, with people and without: axe-core finds nothing, and nothing is wider than the window."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, sync_playwright
+
+from posestudio.studio.demo import make_demo
+from posestudio.studio.studio import create
+from tests.ui.browsers import FLAGS, App, watched
+
+pytestmark = pytest.mark.browser
+WAIT = 120_000
+PAGES = {
+    "/": ".pg-card img",
+    "/correct?instance=3": ".pe-joint:visible",
+    "/sheet?keypoint=left_wrist": ".sh-card img",
+    "/inspect?instance=3": ".pi-card canvas",
+    "/inspect?instance=3&keypoint=left_wrist": ".pi-matrix canvas",
+    "/train": ".js-plotly-plot",
+    "/evaluate": "#ps-kinds .js-plotly-plot",
+    "/export": "#ps-make-onnx",
+}
+"""Address of a page to what is drawn there last."""
+
+EMPTY = {
+    "/": "No photos yet",
+    "/correct": "Nobody to correct",
+    "/sheet": "The sheet cannot be shown",
+    "/inspect": "No person yet",
+    "/train": "No run yet",
+    "/evaluate": "No trained students yet",
+    "/export": "Nothing prepared yet",
+}
+"""Address of a page to words that it says while there is nothing."""
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: Path) -> Iterator[Browser]:
+    with sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=str(chromium), args=FLAGS)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    project = tmp_path_factory.mktemp("studio") / "project"
+    make_demo(project, counts={"train": 14, "val": 6}, labeled=10)
+    opened = App(project).start()
+    yield opened
+    opened.kill()
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    project = tmp_path_factory.mktemp("studio") / "project"
+    create(project, None)
+    opened = App(project).start()
+    yield opened
+    opened.kill()
+
+
+def look(browser: Browser, app: App, path: str, theme: str, drawn: str) -> None:
+    """Open a page, wait until it is drawn, and judge it."""
+    size = {"width": 1366, "height": 768}
+    context = browser.new_context(viewport=size, color_scheme=theme)
+    context.set_default_timeout(WAIT)
+    seen = watched(context, app.address)
+    seen.page.goto(app.address + path)
+    seen.page.locator(drawn).first.wait_for()
+    seen.page.wait_for_timeout(300)  # colors fade in
+    found = Axe().run(seen.page)
+    wide = seen.page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
+    context.close()
+    assert not found.violations_count, found.generate_report()
+    assert wide[0] <= wide[1]
+    assert (seen.elsewhere, seen.complaints) == ([], [])
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("path", PAGES)
+def test_nothing_to_complain_of(browser: Browser, app: App, path: str, theme: str):
+    look(browser, app, path, theme, PAGES[path])
+
+
+@pytest.mark.parametrize("path", EMPTY)
+def test_nothing_to_complain_of_while_there_is_nothing(browser: Browser, empty: App, path: str):
+    look(browser, empty, path, "light", f"text={EMPTY[path]}")

@@ -81,7 +81,7 @@ def address_of(studio: subprocess.Popen) -> str:
 
 
 def take(address: str, browser: str, out: Path, person: int) -> None:
-    """Write a PNG for each of SHOTS."""
+    """Write a picture for each of SHOTS."""
     with sync_playwright() as play:
         chrome = play.chromium.launch(executable_path=browser, args=FLAGS)
         page = chrome.new_page(viewport={"width": 1366, "height": 768}, color_scheme="light")
@@ -89,7 +89,7 @@ def take(address: str, browser: str, out: Path, person: int) -> None:
             page.goto(address + path.format(person=person))
             page.wait_for_selector(drawn, timeout=120_000)
             settle(page)
-            page.screenshot(path=out / f"{name}.png")
+            page.screenshot(path=out / f"{name}.jpg", type="jpeg", quality=88)
         chrome.close()
 
 

@@ -97,14 +97,14 @@ def _about(person: Record, labels: Mapping[int, Record]) -> Record:
 
 
 def project_session(store: Store) -> Record:
-    """What a page needs to know of the project before it edits: its id, skeleton (None before the first import), taught
-    keypoints and limits."""
+    """What a page needs to know of the project before it edits; its skeleton is None before the first photos."""
     skeleton = store.skeleton()
     taught = documents.taught(store) if skeleton else set()
     return {
         "project": str(store.project),
         "project_id": documents.project_id(store),
-        "skeleton": skeleton and {
+        "skeleton": skeleton
+        and {
             "keypoints": list(skeleton.keypoints),
             "limbs": [list(limb) for limb in skeleton.limbs],
             "flip": list(skeleton.flip_index),

@@ -127,7 +127,9 @@ def worst(record: Record) -> str:
     """The people that are predicted worst, each with what is wrong and where to go."""
     found = record.get("worst") or []
     if not found:
-        return '<p class="ps-quiet">This score was made without them. Evaluate again to see them.</p>'
+        return (
+            '<p class="ps-quiet">This score was made without them. Evaluate again to see them.</p>'
+        )
     first, rest = (
         "".join(_case(case, record) for case in part) for part in (found[:FIRST], found[FIRST:])
     )

@@ -268,7 +268,10 @@ def _layout() -> EvaluateTab:
                     _plot("ps-reliability", shown=False),
                     gr.HTML(js_on_load=None),
                 )
-        _title("Worst people", "Each opens in the editor; people of val open there without predictions.")
+        _title(
+            "Worst people",
+            "Each opens in the editor; people of val open there without predictions.",
+        )
         worst = gr.HTML(js_on_load=None, elem_id="ps-worst")
     with gr.Row(elem_classes="ps-two"):
         with gr.Column(min_width=420):

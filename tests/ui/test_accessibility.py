@@ -1,15 +1,14 @@
 """Every page in both themes, with people and without: axe-core finds nothing, and nothing is wider than the window."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
 from posestudio.studio.demo import make_demo
 from posestudio.studio.studio import create
-from tests.ui.browsers import FLAGS, App, watched
+from tests.ui.browsers import App, watched
 
 pytestmark = pytest.mark.browser
 WAIT = 120_000
@@ -35,14 +34,6 @@ EMPTY = {
     "/export": "Nothing prepared yet",
 }
 """Address of a page to words that it says while there is nothing."""
-
-
-@pytest.fixture(scope="module")
-def browser(chromium: Path) -> Iterator[Browser]:
-    with sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=str(chromium), args=FLAGS)
-        yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")

@@ -7,40 +7,18 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from posestudio.studio.demo import make_demo
+from tests.ui.browsers import App, Seen, watched
 from tests.ui.test_looks import read
 
 pytestmark = pytest.mark.browser
-FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
-    "--disable-sync", "--no-first-run",
-]  # fmt: skip
 WAIT = 120_000
-
-
-@dataclass
-class App:
-    """A studio in a process of its own."""
-
-    process: subprocess.Popen
-    project: Path
-    address: str
-
-
-@dataclass
-class Seen:
-    """A page, and what it asked for and complained of."""
-
-    page: Page
-    elsewhere: list[str] = field(default_factory=list)
-    complaints: list[str] = field(default_factory=list)
 
 
 @pytest.fixture(scope="module")
@@ -49,52 +27,21 @@ def app(tmp_path_factory: pytest.TempPathFactory, chromium: Path) -> Iterator[Ap
     made = make_demo(project, counts={"train": 50, "val": 4}, labeled=5)
     if made["run_id"] is None:
         pytest.fail("assets/demo has no students; scripts/make_demo_students.py makes them")
-    command = [
-        sys.executable,
-        "-m",
-        "posestudio",
-        "serve",
-        "--project",
-        str(project),
-        "--port",
-        "0",
-    ]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None
-    said = ""
-    for line in process.stderr:
-        said += line
-        found = re.search(r"open at (http://127\.0\.0\.1:\d+) ", line)
-        if found:
-            yield App(process, project, found[1])
-            break
-    else:
-        pytest.fail(f"the studio did not open:\n{said}")
-    if process.poll() is None:
-        process.kill()
-    process.wait()
+    studio = App(project).start()
+    yield studio
+    studio.kill()
 
 
 @pytest.fixture
-def seen(request: pytest.FixtureRequest, app: App, chromium: Path) -> Iterator[Seen]:
+def seen(request: pytest.FixtureRequest, app: App, browser: Browser) -> Iterator[Seen]:
     """A fresh page in the light theme, or in the one that the test names."""
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=str(chromium), args=FLAGS)
-        context = browser.new_context(
-            viewport={"width": 1366, "height": 768}, color_scheme=getattr(request, "param", "light")
-        )
-        context.set_default_timeout(WAIT)
-        found = Seen(context.new_page())
-        own = (app.address + "/", "data:", "blob:")
-        found.page.on(
-            "request", lambda r: None if r.url.startswith(own) else found.elsewhere.append(r.url)
-        )
-        found.page.on("pageerror", lambda error: found.complaints.append(str(error)))
-        found.page.on(
-            "console", lambda m: found.complaints.append(m.text) if m.type == "error" else None
-        )
-        yield found
-        browser.close()
+    context = browser.new_context(
+        viewport={"width": 1366, "height": 768}, color_scheme=getattr(request, "param", "light")
+    )
+    context.set_default_timeout(WAIT)
+    found = watched(context, app.address)
+    yield found
+    context.close()
     assert found.elsewhere == []
     assert found.complaints == []
 

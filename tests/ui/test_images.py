@@ -10,24 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from posestudio.studio.studio import create
 from tests import edited
 from tests.studio.test_incoming import coco
-from tests.ui.browsers import FLAGS, App, Seen, watched
+from tests.ui.browsers import App, Seen, watched
 
 pytestmark = pytest.mark.browser
 WAIT = 60_000
 WIDTH, HEIGHT = edited.SIZE
-
-
-@pytest.fixture(scope="module")
-def browser(chromium: Path) -> Iterator[Browser]:
-    with sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=str(chromium), args=FLAGS)
-        yield opened
-        opened.close()
 
 
 @pytest.fixture

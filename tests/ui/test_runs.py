@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from posestudio.events import Stepped
 from posestudio.studio.demo import make_demo
 from posestudio.train.run_folder import RunFolder
-from tests.ui.browsers import FLAGS, App, Seen, watched
+from tests.ui.browsers import App, Seen, watched
 
 pytestmark = pytest.mark.browser
 WAIT = 180_000
@@ -29,7 +29,7 @@ LEFT = (
 
 
 @pytest.fixture(scope="module")
-def app(tmp_path_factory: pytest.TempPathFactory, chromium: Path) -> Iterator[App]:
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     project = tmp_path_factory.mktemp("studio") / "project"
     make_demo(project, counts={"train": 14, "val": 6}, labeled=10)
     opened = App(project).start()
@@ -38,15 +38,13 @@ def app(tmp_path_factory: pytest.TempPathFactory, chromium: Path) -> Iterator[Ap
 
 
 @pytest.fixture
-def seen(app: App, chromium: Path) -> Iterator[Seen]:
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=str(chromium), args=FLAGS)
-        context = browser.new_context(viewport={"width": 1366, "height": 768})
-        context.set_default_timeout(WAIT)
-        expect.set_options(timeout=WAIT)
-        found = watched(context, app.address)
-        yield found
-        browser.close()
+def seen(app: App, browser: Browser) -> Iterator[Seen]:
+    context = browser.new_context(viewport={"width": 1366, "height": 768})
+    context.set_default_timeout(WAIT)
+    expect.set_options(timeout=WAIT)
+    found = watched(context, app.address)
+    yield found
+    context.close()
     assert found.elsewhere == []
     assert [words for words in found.complaints if not any(left in words for left in LEFT)] == []
 

@@ -8,25 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from posestudio.core.skeleton import COCO17
 from tests import edited
 from tests.edited import BAD
-from tests.ui.browsers import FLAGS, App, Seen, watched
+from tests.ui.browsers import App, Seen, watched
 
 pytestmark = pytest.mark.browser
 WAIT = 60_000
 PEOPLE = 55  # open ones: two whole sheets and one of seven
 ANKLE = COCO17.keypoints.index("left_ankle")
-
-
-@pytest.fixture(scope="module")
-def browser(chromium: Path) -> Iterator[Browser]:
-    with sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=str(chromium), args=FLAGS)
-        yield opened
-        opened.close()
 
 
 @pytest.fixture

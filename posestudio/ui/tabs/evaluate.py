@@ -243,8 +243,9 @@ def _layout() -> EvaluateTab:
         student = gr.Radio(STUDENTS, value=STUDENTS[0], label="Student", scale=0, min_width=220)
         flip = gr.Checkbox(label="Mirrored crops too", scale=0, min_width=170, elem_id="ps-flip")
         evaluate = gr.Button(
-            "Evaluate", variant="primary", size="md", scale=0, min_width=130, elem_id="ps-evaluate"
-        )
+            "Evaluate", variant="primary", size="md", scale=0, min_width=130, interactive=False,
+            elem_id="ps-evaluate",
+        )  # fmt: skip
     working = gr.HTML(js_on_load=None, elem_id="ps-working")
     scores = gr.HTML(js_on_load=None, elem_id="ps-scores")
     with gr.Column(visible=False) as body:

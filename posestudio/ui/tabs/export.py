@@ -106,6 +106,8 @@ class Exporter:
 
     def tick(self, seen: str) -> Any:
         """What is new since this tab looked last."""
+        if not seen:
+            return gr.skip()  # the page is still being loaded
         return gr.skip() if seen == self._stamp() else self._now()
 
     def _options(self, kind: str, given: tuple[Any, ...]) -> dict[str, str]:
@@ -130,7 +132,11 @@ class Exporter:
     def _now(self) -> Update:
         job = self.jobs.last("export")
         going = job is not None and job.alive
-        buttons = {card.make: gr.Button(interactive=not going) for card in self.tab.cards.values()}
+        known = bool(reads_scores.runs(self.studio))
+        buttons = {
+            card.make: gr.Button(interactive=not going and (known or "run" not in card.options))
+            for card in self.tab.cards.values()
+        }
         return {
             self.tab.working: _working(job), self.tab.files: files(exports.made_before(self.studio)),
             self.tab.seen: self._stamp(), **buttons,
@@ -232,7 +238,7 @@ def _card(kind: str) -> Card:
         options["student"] = gr.Radio(["ensemble", "a", "b"], value="ensemble", label="Student")
     if "split" in wanted:
         options["split"] = gr.Radio(list(SPLITS), value=EVERYBODY, label="Split")
-    make = gr.Button(f"Prepare {name}", size="md", elem_id=f"ps-make-{kind}")
+    make = gr.Button(f"Prepare {name}", size="md", interactive=False, elem_id=f"ps-make-{kind}")
     with gr.Accordion("The same on the command line", open=False, elem_classes="ps-fold"):
         command = gr.HTML(js_on_load=COPY)
     return Card(options, make, command)

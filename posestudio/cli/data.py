@@ -57,7 +57,14 @@ def add(verbs: Verbs, common: argparse.ArgumentParser) -> None:
     _add_export(
         sub_verbs(verbs, common, "export", "take labels, predictions or students away"), common
     )
-    verb = add_verb(verbs, common, "serve", serve, show.pairs, "open the studio in a browser")
+    verb = add_verb(
+        verbs,
+        common,
+        "serve",
+        serve,
+        show.pairs,
+        "open the studio in a browser, on a new project too",
+    )
     verb.add_argument(
         "--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)"
     )

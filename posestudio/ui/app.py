@@ -31,7 +31,7 @@ from starlette.middleware.cors import CORSMiddleware  # noqa: E402
 from posestudio.errors import InputError  # noqa: E402
 from posestudio.studio import owner  # noqa: E402
 from posestudio.studio.jobs import Jobs  # noqa: E402
-from posestudio.studio.studio import STORE_FILE, Studio  # noqa: E402
+from posestudio.studio.studio import STORE_FILE, Studio, create  # noqa: E402
 from posestudio.ui import (  # noqa: E402
     api,
     crops,
@@ -57,6 +57,8 @@ from posestudio.ui.tabs.train import train_tab  # noqa: E402
 MAX_UPLOAD = "2gb"
 MAKING = ".making-demo"
 """A file that stands in a project folder while the demo project is being made."""
+DEMO = "data/project"
+"""Where the demo project is made if nothing is there."""
 PARTS = (STORE_FILE, f"{STORE_FILE}.wal", "images", "runs", "snapshots", "backups", "cache")
 """What a demo project that was broken off may have left."""
 
@@ -130,8 +132,8 @@ def application(studio: Studio) -> fastapi.FastAPI:
         )
 
 
-def serve(project: Path | str = "data/project", host: str = "127.0.0.1", port: int = 7860) -> None:
-    """Open the studio on a project until Ctrl+C; a project that is not there becomes the demo project.
+def serve(project: Path | str = DEMO, host: str = "127.0.0.1", port: int = 7860) -> None:
+    """Open the studio on a project until Ctrl+C; a project that is not there is made.
 
     Raises:
         InputError: the host is not this machine's own, or the port is taken. StoreBusy: another process has the
@@ -169,9 +171,15 @@ def _end(jobs: Jobs) -> None:
 
 
 def _prepare(folder: Path) -> None:
-    """Make the demo project where no project is; one that was broken off is made again."""
+    """Make a project where none is: the demo at DEMO, again if it was broken off, and an empty one anywhere else."""
     making = folder / MAKING
     if (folder / STORE_FILE).exists() and not making.exists():
+        return
+    if folder != Path(DEMO).absolute() and not making.exists():
+        create(folder)
+        _say(
+            f"A new project at {folder}: drop photos on the page. A demo to try: posestudio demo DIR"
+        )
         return
     from posestudio.studio.demo import make_demo  # lazy: torch
 

@@ -7,7 +7,6 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser
 
 from posestudio.studio.demo import make_demo
-from posestudio.studio.studio import create
 from tests.ui.browsers import App, watched
 
 pytestmark = pytest.mark.browser
@@ -47,9 +46,8 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
 
 @pytest.fixture(scope="module")
 def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
-    project = tmp_path_factory.mktemp("studio") / "project"
-    create(project, None)
-    opened = App(project).start()
+    """A studio on a folder that is not there."""
+    opened = App(tmp_path_factory.mktemp("studio") / "new").start()
     yield opened
     opened.kill()
 

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from posestudio.cli import main as cli
+from posestudio.cli import runs as cli_runs
 from posestudio.cli import show
 
 
@@ -93,3 +94,10 @@ def test_text_tables():
         == "x y: 1\nin:\n  z: yes\nlist: 1, 2"
     )
     assert show.listed(["a"] * 12, 10).endswith("and 2 more")
+
+
+def test_a_log_does_not_keep_every_state_of_the_progress_bar(capsys: pytest.CaptureFixture[str]):
+    with cli_runs._Bar("0001-calm-owl") as bar:
+        for done in range(1000):
+            bar.preparing("cutting crops", done + 1, 1000)
+    assert capsys.readouterr().err.count("cutting crops") < 5

@@ -5,6 +5,7 @@ import contextlib
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -170,14 +171,15 @@ def _stop_on_interrupt() -> Iterator[Callable[[], bool]]:
 
 
 class _Bar:
-    """A progress bar on stderr that follows a run's events."""
+    """A progress bar on stderr that follows a run's events; in a log, which keeps every state, a seldom one."""
 
     def __init__(self, run_id: str) -> None:
         from tqdm import tqdm
 
+        self._every, self._drawn = 0.2 if sys.stderr.isatty() else 30.0, 0.0
         self._bar = tqdm(
             total=None, file=sys.stderr, unit="step", dynamic_ncols=True,
-            bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]", mininterval=0.2,
+            bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]",
         )  # fmt: skip
         self._bar.set_description_str(run_id)
 
@@ -189,7 +191,7 @@ class _Bar:
 
     def preparing(self, what: str, done: int, total: int) -> None:
         """Long work outside the steps."""
-        self._bar.set_postfix_str(f"{what} {done}/{total}")
+        self._draw(f"{what} {done}/{total}")
 
     def tell(self, event: "Event") -> None:
         """Show one event."""
@@ -198,16 +200,22 @@ class _Bar:
         if isinstance(event, Started):
             self._bar.total = event.steps
             self._bar.n = event.step
-            self._bar.set_postfix_str(f"{event.labeled} labeled, {event.unlabeled} unlabeled")
+            self._draw(f"{event.labeled} labeled, {event.unlabeled} unlabeled")
         elif isinstance(event, Stepped):
             left = round(event.eta_seconds)
             self._bar.n = event.step
-            self._bar.set_postfix_str(
+            self._draw(
                 f"{left // 3600}:{left // 60 % 60:02d}:{left % 60:02d} left, loss {event.loss:.5f}, "
                 f"kept {event.kept:.0%}, {event.images_per_second:.0f} img/s"
             )
         elif isinstance(event, Warned):
             self._bar.write(event.message, file=sys.stderr)
+
+    def _draw(self, words: str) -> None:
+        now = time.monotonic()
+        due = now - self._drawn >= self._every
+        self._drawn = now if due else self._drawn
+        self._bar.set_postfix_str(words, refresh=due)
 
 
 def stop(args: argparse.Namespace) -> dict[str, Any]:

@@ -267,7 +267,7 @@ def _suspect_queue(
 
 def _why_variety(labeled: int, run_id: str | None) -> str:
     if run_id is None:
-        return "No run has predicted yet, so the most different people come first. Train: posestudio train"
+        return "No run has predicted yet, so the most different people come first. Label about 20, then train."
     if labeled < queue.MIN_LABELED:
         return (
             f"With {labeled} labeled people (under {queue.MIN_LABELED}) the students' doubts say little, so the most "

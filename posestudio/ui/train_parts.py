@@ -79,9 +79,7 @@ def layout() -> TrainTab:
 def _form() -> dict[str, Any]:
     gr.HTML('<h2 class="ps-section">New run</h2>', js_on_load=None)
     learning = gr.HTML(js_on_load=None, elem_id="ps-learning")
-    aside = gr.Button(
-        "Set 20 % of the labeled people aside for the score", visible=False, size="sm"
-    )
+    aside = gr.Button(visible=False, size="sm")
     with gr.Row(elem_classes="ps-pair"):
         preset = gr.Dropdown(
             list(run_words.PRESETS), value="best", label="Method", info=run_words.PRESETS["best"],
@@ -95,6 +93,7 @@ def _form() -> dict[str, Any]:
     weights = gr.Dropdown(
         [("ImageNet weights of torchvision, if online", "")], value="", label="Weights of the backbone",
         info="Files in the project's folder weights/ show here.", visible=False,
+        elem_id="ps-weights",
     )  # fmt: skip
     with gr.Row(elem_classes="ps-length"):
         # two fields: an answer that resets one field would undo what is typed meanwhile

@@ -122,6 +122,7 @@ class Trainer:
             chosen = settings.complete(asked.preset, asked.size, self._all(asked))
             found = self.studio.call("learning")
             seconds, words = reads_runs.seconds(self.studio, asked, chosen)
+            offer = self.studio.call("overview")["val"]["offer"]
         except PoseStudioError as error:
             return {
                 tab.estimate: run_cards.trouble(str(error)),
@@ -133,7 +134,9 @@ class Trainer:
             tab.estimate: run_cards.estimate(seconds, words, whole),
             tab.command: run_cards.command(reads_runs.command(self.studio, asked)),
             tab.learning: run_cards.learning(found, _notes(found, chosen)),
-            tab.aside: gr.Button(visible=not found["val"] and found["people"] > 1),
+            tab.aside: gr.Button(
+                f"Set {offer} labeled people aside for the score", visible=offer > 0
+            ),
             tab.train: gr.Button("Train" if free else "Training", interactive=free and ready),
         }
 

@@ -3,6 +3,7 @@
 import { help } from "./dialogs.js";
 import { few, spoken, stateWords } from "./dom.js";
 import { finite } from "./geometry.js";
+import { fit, nextHeat, toggleOverlay, zoom } from "./looking.js";
 import { limbFrom } from "./model.js";
 import { PEOPLE, WHOLE } from "./whole.js";
 
@@ -122,11 +123,11 @@ const KEYPOINT = {
   pick: (deeds, event) => deeds.pick(Number(event.key), event.timeStamp ?? 0),
   undo: (deeds) => void deeds.step(true),
   redo: (deeds) => void deeds.step(false),
-  heat: (deeds) => deeds.page.nextHeat(),
-  overlay: (deeds) => deeds.page.toggleOverlay(),
-  fit: (deeds) => deeds.page.fit(),
-  zoomIn: (deeds) => deeds.page.zoom(1.25),
-  zoomOut: (deeds) => deeds.page.zoom(0.8),
+  heat: (deeds) => nextHeat(deeds.page),
+  overlay: (deeds) => toggleOverlay(deeds.page),
+  fit: (deeds) => fit(deeds.page),
+  zoomIn: (deeds) => zoom(deeds.page, 1.25),
+  zoomOut: (deeds) => zoom(deeds.page, 0.8),
   help: (deeds) => void help(deeds.page.root).then(() => deeds.page.stage.focus({ preventScroll: true })),
   leave: (deeds) => deeds.page.leave(),
 };

@@ -9,6 +9,8 @@ import { el } from "./dom.js";
 import { handle } from "./handle.js";
 import { Heat } from "./heat.js";
 import { drawRows, layout } from "./layout.js";
+import { setAlpha } from "./looking.js";
+import { address, kept, store } from "./memory.js";
 import { History } from "./model.js";
 import { Outbox } from "./outbox.js";
 import { Panel, historyItems } from "./panel.js";
@@ -52,7 +54,7 @@ export class Page {
     this.view = new View(this.stage, this.part.canvas);
     this.pointer = new Pointer(this.stage, this.view, this.deeds, signal);
     wire(this, signal);
-    this.setAlpha();
+    setAlpha(this);
   }
 
   get skeleton() {
@@ -79,9 +81,10 @@ export class Page {
       locks: navigator.locks ?? null, channel: new BroadcastChannel(`posestudio/${name}`),
     });
     this.people = new People(this.server, this.outbox);
+    this.people.runs = this.session.runs.length;
     listenToOutbox(this);
-    this.history = new History(this.#kept(this.keep.history) ?? {});
-    this.queue = new Queue(this.#kept(this.keep.queue) ?? {});
+    this.history = new History(kept(this.keep.history) ?? {});
+    this.queue = new Queue(kept(this.keep.queue) ?? {});
     const { partly = 0, reviewed = 0 } = this.session.counts?.splits?.train ?? {};
     this.part.ruleBox.open = partly + reviewed < FEW_LABELED;
     drawSaved(this);
@@ -117,6 +120,7 @@ export class Page {
     const { order, split, run, minutes } = this.queue.options;
     if (this.queue.newer) {
       this.session = await this.#patiently(() => this.server.session());
+      this.people.runs = this.session.runs.length;
       this.people.clear();
     }
     try {
@@ -127,8 +131,8 @@ export class Page {
     }
     this.part.rows.replaceChildren();
     this.drawQueue();
-    this.#address();
-    this.#store();
+    address(this);
+    store(this);
     if (!go) return;
     const [first] = this.queue.upcoming(null);
     if (first !== undefined) await this.open(first);
@@ -194,7 +198,7 @@ export class Page {
     this.redraw();
     this.drawQueue();
     conflicts(this);
-    this.#address();
+    address(this);
     this.#loadHeat();
     this.#ahead();
     this.#news();
@@ -371,45 +375,6 @@ export class Page {
     }
   }
 
-  nextHeat() {
-    const { heat, person } = this;
-    if (person.doc.blind) return this.say("Held-out people get no heatmaps");
-    if (!heat.loaded) return this.say("There are no heatmaps of this person");
-    const { choices } = heat;
-    return this.setHeat(choices[(choices.indexOf(heat.show) + 1) % choices.length]);
-  }
-
-  setHeat(show) {
-    this.heat.show = show;
-    this.part.heatShow.value = show;
-    if (this.person) this.heat.draw(this.deeds.selected);
-    this.say(show === "off" ? "Heatmap off" : `Heatmap of ${show === "both" ? "both students" : `student ${show}`}`);
-  }
-
-  setAlpha() {
-    this.part.canvas.style.opacity = this.part.heatAlpha.value;
-  }
-
-  toggleOverlay() {
-    this.hidden = !this.hidden;
-    this.say(this.hidden ? "Drawing hidden" : "Drawing shown");
-  }
-
-  fit() {
-    const whole = this.view.fitted === "person";
-    this.view.fit(whole);
-    this.say(whole ? "Whole photo" : "The person");
-  }
-
-  zoom(factor) {
-    const [w, h] = this.view.room;
-    const at = this.deeds.selected !== null ? this.person.shown(this.deeds.selected) : null;
-    const [x, y] = at ? this.view.camera.toScreen(at.x, at.y) : [w / 2, h / 2];
-    const seen = x >= 0 && y >= 0 && x <= w && y <= h;
-    this.view.camera.zoomAt(...(seen ? [x, y] : [w / 2, h / 2]), factor);
-    this.view.fitted = null;
-  }
-
   /** Escape: end a mode, then a gesture, then leave the photo, so that Tab moves on through the page. */
   leave() {
     const { deeds } = this;
@@ -446,35 +411,8 @@ export class Page {
   /** The page may be going: end what is going on, and keep what a reload needs. */
   pause() {
     this.deeds.end();
-    this.#store();
+    store(this);
     if (document.visibilityState === "visible") this.outbox?.hurry();
-  }
-
-  // What a reload needs: the address says who and how, the session store has the queue in hand and the history.
-  #address() {
-    const at = new URL(location.href);
-    const values = { instance: this.person?.id, run: this.queue.options.run, order: this.queue.options.order, split: this.queue.options.split };
-    for (const [key, value] of Object.entries(values)) value ? at.searchParams.set(key, value) : at.searchParams.delete(key);
-    window.history.replaceState(null, "", at);
-  }
-
-  #store() {
-    if (!this.keep) return;
-    for (const [key, value] of [[this.keep.queue, this.queue], [this.keep.history, this.history]]) {
-      try {
-        sessionStorage.setItem(key, JSON.stringify(value));
-      } catch {
-        sessionStorage.removeItem(key); // too large: labels are safe in the outbox and on the server all the same
-      }
-    }
-  }
-
-  #kept(key) {
-    try {
-      return JSON.parse(sessionStorage.getItem(key));
-    } catch {
-      return null;
-    }
   }
 }
 

@@ -109,7 +109,7 @@ export class People {
   /** The heatmaps of a person, asked for once; null for people who are kept blind and where there are none. */
   heat(id) {
     const ready = this.here(id);
-    if (!ready || ready.person.doc.blind) return Promise.resolve(null);
+    if (!ready || !this.runs || ready.person.doc.blind) return Promise.resolve(null);
     ready.heat ??= this.server.get(`/api/people/${id}/heat`, { run: this.run })
       .then((answer) => ({ ...decode(answer, ready.person.points.length), candidates: answer.candidates ?? null }))
       .catch((error) => {

@@ -3,6 +3,7 @@
 import { line } from "./dialogs.js";
 import { el } from "./dom.js";
 import { listen } from "./keys.js";
+import { setAlpha, setHeat } from "./looking.js";
 import { drawSaved } from "./saving.js";
 
 const CHOOSERS = ["order", "split", "run", "minutes"];
@@ -37,9 +38,9 @@ export function wire(page, signal) {
     if (pointed) stage.focus({ preventScroll: true });
   });
   for (const name of CHOOSERS) choose(part[name], () => chosen(page, name));
-  choose(part.heatShow, () => page.setHeat(part.heatShow.value));
+  choose(part.heatShow, () => setHeat(page, part.heatShow.value));
   on(part.renew, "click", () => page.renew());
-  on(part.heatAlpha, "input", () => page.setAlpha());
+  on(part.heatAlpha, "input", () => setAlpha(page));
   on(part.historyBox, "toggle", () => page.drawHistory());
   on(part.who, "click", () => rename(page));
   on(document, "click", (event) => {

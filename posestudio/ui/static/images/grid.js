@@ -58,7 +58,7 @@ function card(image, { open, selected, toggle, keypoints, href, predicted }) {
   if (image.people.length > CHIPS) chips.push(el("span.pg-more", {}, `and ${image.people.length - CHIPS} more`));
   if (!image.people.length) chips.push(el("span.pg-more", {}, "no person box"));
   const node = el("div.ps-image.pg-card", { role: "listitem", "data-image": image.image_id }, el("label.pg-check", {}, box), link,
-    el("div.pg-line", {}, el("span.ps-name", { title: name }, name), el(`span.ps-chip.ps-split-${image.split}`, {}, image.split)),
+    el("div.pg-line", {}, el("span.ps-name", { title: name }, name.split("/").at(-1)), el(`span.ps-chip.ps-split-${image.split}`, {}, image.split)),
     el("div.pg-people", {}, ...chips));
   node.classList.toggle("pg-selected", selected.has(image.image_id));
   return node;

@@ -127,7 +127,9 @@ def test_from_an_empty_project_to_the_first_photos(tmp_path, start, look):
     page.get_by_role("button", name="All photos").click()
     expect(page.locator(".pg-card rect.case")).to_have_count(1)
     assert asked(app, "/api/overview")["keypoints"] == 17
-    page.goto(app.address + "/correct")  # nobody has predicted anything: no question about it is asked
+    page.goto(
+        app.address + "/correct"
+    )  # nobody has predicted anything: no question about it is asked
     page.get_by_text("Click the nose").wait_for()
     page.wait_for_timeout(500)
 

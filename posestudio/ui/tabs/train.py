@@ -55,7 +55,7 @@ class Trainer:
         tab, rows = self.tab, [row for row in self.studio.call("runs") if row["usable"]]
         found = self._learning()
         start = rows[0]["run_id"] if rows else SCRATCH
-        preset = "best" if found and found["unlabeled"] else "supervised"
+        preset = reads_runs.advised(bool(rows), found["unlabeled"] if found else 0)
         size = rows[0]["size"] if rows else settings.default_size()
         choices = [(f"the students of {row['run_id']}", row["run_id"]) for row in rows]
         files = reads_runs.weights_files(self.studio)

@@ -138,3 +138,8 @@ def wrong(case: Mapping[str, Any], most: int = 2) -> str:
 def _away(row: Mapping[str, Any]) -> str:
     name = str(row["keypoint"]).replace("_", " ")
     return f"{name} {row['px']:.0f} px" if row["px"] is not None else f"{name} not predicted"
+
+
+def aside(people: int) -> str:
+    """The offer to make a val set."""
+    return f"Set {people} labeled people aside for the score"

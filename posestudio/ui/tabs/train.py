@@ -134,9 +134,7 @@ class Trainer:
             tab.estimate: run_cards.estimate(seconds, words, whole),
             tab.command: run_cards.command(reads_runs.command(self.studio, asked)),
             tab.learning: run_cards.learning(found, _notes(found, chosen)),
-            tab.aside: gr.Button(
-                f"Set {offer} labeled people aside for the score", visible=offer > 0
-            ),
+            tab.aside: gr.Button(run_words.aside(offer), visible=offer > 0),
             tab.train: gr.Button("Train" if free else "Training", interactive=free and ready),
         }
 

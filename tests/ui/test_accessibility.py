@@ -1,6 +1,7 @@
 """Every page in both themes, with people and without: axe-core finds nothing, and nothing is wider than the window."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -54,8 +55,8 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
 
 def look(browser: Browser, app: App, path: str, theme: str, drawn: str) -> None:
     """Open a page, wait until it is drawn, and judge it."""
-    size = {"width": 1366, "height": 768}
-    context = browser.new_context(viewport=size, color_scheme=theme)
+    options: dict[str, Any] = {"viewport": {"width": 1366, "height": 768}, "color_scheme": theme}
+    context = browser.new_context(**options)
     context.set_default_timeout(WAIT)
     seen = watched(context, app.address)
     seen.page.goto(app.address + path)

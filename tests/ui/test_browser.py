@@ -214,6 +214,7 @@ def test_next_person_layers_and_slider(app: App, seen: Seen):
 
 
 def test_a_second_studio_is_refused_and_the_first_closes_cleanly(app: App):
+    assert app.process is not None
     record = json.loads((app.project / "owner.json").read_text())
     assert record["address"] == app.address and record["pid"] == app.process.pid
     assert (app.project / "owner.json").stat().st_mode & 0o777 == 0o600

@@ -73,7 +73,8 @@ def bring_in(app: App, desk: Desk) -> int:
     page.locator(".pg-card").first.wait_for()
     with page.expect_file_chooser() as chooser:
         page.get_by_role("button", name="Add files").first.click()
-    chooser.value.set_files(given(("new_1.jpg", photo(1)), ("new_2.jpg", photo(2))))
+    files: Any = given(("new_1.jpg", photo(1)), ("new_2.jpg", photo(2)))
+    chooser.value.set_files(files)
     page.get_by_role("radio", name="The whole photo").check()
     page.get_by_role("button", name="Add 2 files").click()
     page.get_by_text("2 photos added").wait_for()

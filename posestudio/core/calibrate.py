@@ -24,6 +24,10 @@ SMOOTH = 1000.0
 """Keypoints at which the isotonic curve counts as much as the logistic one. Ours."""
 
 
+HELD = 2.0
+"""Scores' worth that hold each step of a fitted curve towards the overall share of errors."""
+
+
 @dataclass(frozen=True, slots=True)
 class Isotonic:
     """A rising map from a score to a probability.
@@ -74,20 +78,28 @@ def pool_adjacent(values: np.ndarray, weight: np.ndarray | None = None) -> np.nd
 def fit(score: np.ndarray, wrong: np.ndarray) -> Isotonic:
     """Fit the probability of being wrong as a rising function of a score.
 
-    Equal scores share one value.
+    Equal scores share one value. Each step of the map is held towards the overall share as by HELD scores more, so
+    that a few that were all wrong, or all right, do not make what comes certain.
 
     Args:
         score: (N,) finite scores, N at least 1, higher is worse.
         wrong: (N,) bool.
 
     Returns:
-        The map. Its mean over the given scores is the share of wrong ones.
+        The map. Its mean over the given scores is nearly the share of wrong ones.
+
+    Source: Laplace's rule of succession, on the steps of an isotonic regression.
     """
     knots, place, counts = np.unique(
         np.asarray(score, dtype=np.float64), return_inverse=True, return_counts=True
     )
     share = np.bincount(place.reshape(-1), weights=np.asarray(wrong, dtype=np.float64)) / counts
-    return Isotonic(knots, pool_adjacent(share, counts))
+    steps = pool_adjacent(share, counts)
+    _, step = np.unique(steps, return_inverse=True)
+    size = np.bincount(step, weights=counts)[step]
+    overall = (np.sum(wrong) + 1) / (np.size(wrong) + 2)
+    held = (size * steps + HELD * overall) / (size + HELD)
+    return Isotonic(knots, pool_adjacent(held, counts))
 
 
 def ranks(values: np.ndarray, among: np.ndarray | None = None) -> np.ndarray:

@@ -162,7 +162,8 @@ def result(run_id: str, found: Record | None) -> str:
     links = (
         f'<div class="ps-next"><a class="ps-button ps-primary" href="correct?run={name}">Correct the new queue</a>'
         f'<a class="ps-button" href="inspect?run={name}">Inspect</a>'
-        f'<a class="ps-button" href="evaluate?run={name}">Evaluate</a></div>'
+        f'<a class="ps-button" href="evaluate?run={name}">Evaluate</a>'
+        '<a class="ps-button" href="train">Train on</a></div>'
     )
     if "missing" in found:
         why = {

@@ -41,8 +41,8 @@ def test_the_probability_is_calibrated_on_the_fold_only():
     label[10:] += 1000  # not in the fold: must not be looked at
     found = queue.doubt(known, BOX, label, calibrating=fold)
     assert found.probability is not None
-    assert (found.probability[known.distance > 20] == 1).all()
-    assert (found.probability[known.distance < 10] == 0).all()
+    assert (found.probability[known.distance > 20] > 0.9).all()
+    assert (found.probability[known.distance < 10] < 0.1).all()
     few = np.zeros((40, 4), bool)
     few[:4] = True
     assert queue.doubt(known, BOX, label, calibrating=few).probability is None

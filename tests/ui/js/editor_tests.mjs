@@ -632,6 +632,23 @@ export const tests = {
     equal(queue.words(), "0 of 2");
   },
 
+  a_queue_hears_of_runs_that_came_after_it() {
+    const queue = new Queue();
+    const runs = (...ids) => ids.map((run_id) => ({ run_id }));
+    queue.load({ items: [], run_id: "1" }, runs("1"));
+    queue.hear(runs("1"));
+    equal(queue.newer, null);
+    const reloaded = new Queue(JSON.parse(JSON.stringify(queue)));
+    reloaded.hear(runs("2", "1"));
+    equal([reloaded.newer, queue.newer], ["2", null]);
+    reloaded.load({ items: [], run_id: "1" }, runs("2", "1")); // 2 has not predicted yet
+    reloaded.hear(runs("2", "1"));
+    equal(reloaded.newer, null);
+    queue.options.order = "random";
+    queue.hear(runs("2", "1"));
+    equal(queue.newer, null, "the order does not depend on a run");
+  },
+
   a_pause_does_not_count_as_work() {
     let at = 0;
     const watch = new Stopwatch(() => at, 20);

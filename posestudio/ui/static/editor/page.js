@@ -100,6 +100,7 @@ export class Page {
     if (differs) this.queue.options = { ...this.queue.options, ...options };
     fillChoosers(this);
     this.people.run = this.queue.options.run;
+    this.queue.hear(this.session.runs);
     const known = asked.get("instance");
     const instance = known && /^\d{1,15}$/.test(known) ? Number(known) : null;
     const queue = !this.queue.answer || differs ? this.renew(false) : Promise.resolve(this.drawQueue());
@@ -125,7 +126,7 @@ export class Page {
     }
     try {
       const answer = await this.#patiently(() => this.server.get("/api/queue", { order, split, run, minutes, limit: 200 }));
-      this.queue.load(answer);
+      this.queue.load(answer, this.session.runs);
     } catch (error) {
       this.queue.load({ items: [], note: error.message });
     }
@@ -229,8 +230,7 @@ export class Page {
     if (Date.now() - this.#newsAt < NEWS) return;
     this.#newsAt = Date.now();
     try {
-      const { runs } = await this.server.session();
-      if (!this.queue.options.run && runs?.[0] && runs[0].run_id !== this.session.runs?.[0]?.run_id) this.queue.newer = runs[0].run_id;
+      this.queue.hear((await this.server.session()).runs);
       this.drawQueue();
     } catch {
       // asked again with a later person

@@ -14,6 +14,8 @@ export class Queue {
   constructor(saved = {}) {
     this.options = { order: "", split: "", run: "", minutes: "", ...saved.options };
     this.answer = saved.answer ?? null;
+    this.newest = saved.newest ?? null; // the newest run when this queue was asked for
+    this.newer = null; // a run with students that came since
     this.done = new Set(saved.done ?? []);
     this.passed = new Set(saved.passed ?? []);
     this.seconds = saved.seconds ?? [];
@@ -22,14 +24,23 @@ export class Queue {
   /** What a reload needs. */
   toJSON() {
     return {
-      options: this.options, answer: this.answer, done: [...this.done], passed: [...this.passed], seconds: this.seconds,
+      options: this.options, answer: this.answer, newest: this.newest, done: [...this.done], passed: [...this.passed], seconds: this.seconds,
     };
   }
 
-  /** A new queue, as the server answered. */
-  load(answer) {
+  /** Listen to the runs with students, the newest first: did one come since this queue was asked for? */
+  hear(runs) {
+    const { run, order, split } = this.options;
+    const asks = this.answer && !run && !["random", "marked"].includes(order) && split !== "val";
+    const newest = runs[0]?.run_id ?? null;
+    this.newer = asks && ![null, this.newest, this.answer.run_id].includes(newest) ? newest : null;
+  }
+
+  /** A new queue, as the server answered, which knew of these runs. */
+  load(answer, runs = []) {
     this.answer = answer;
-    this.newer = null; // the run that has predicted since
+    this.newest = runs[0]?.run_id ?? null;
+    this.newer = null;
     this.done = new Set();
     this.passed = new Set();
   }

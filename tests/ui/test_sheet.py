@@ -194,7 +194,7 @@ def test_keys_names_and_address(app, seen):
     expect(page.locator(".sh-question")).to_contain_text("left wrist (the person's own left)")
     card = page.locator(".sh-card").first
     name = card.get_attribute("aria-label") or ""
-    assert re.fullmatch(r"Person \d+, left wrist, error \d+ %, wrong", name)
+    assert re.fullmatch(r"Person \d+, left wrist, error [<>]? ?\d+ %, wrong", name)
     assert page.get_by_role("button", name=name, pressed=False).count() == 1
     assert page.locator(".sh-card[tabindex='0']").count() == 1
     for label in ("Keypoint", "Order", "Split", "Keys"):

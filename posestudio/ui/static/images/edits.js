@@ -54,6 +54,11 @@ export class Edits extends EventTarget {
     return { waiting: this.outbox.waiting().length, away: this.outbox.away, savedAt: this.outbox.savedAt };
   }
 
+  /** Resolves once no edit waits. */
+  async settled() {
+    while (this.state.waiting) await new Promise((done) => this.addEventListener("change", done, { once: true }));
+  }
+
   #settle({ entry, result }) {
     const promise = this.#waiting.get(entry.edit.edit_id);
     if (!promise) return;

@@ -357,7 +357,8 @@ class Images {
   /** Where to go after files came in. */
   #next(total, boxes) {
     if (!total.images && !total.labeled && !total.predicted) return [];
-    if (boxes === "later" && total.image_ids.length) return [button("Draw boxes", () => this.go(total.image_ids[0]), "button.ps-button.ps-primary")];
+    const [bare] = total.image_ids; // from there on, Next goes to the next photo without a box
+    if (boxes === "later" && bare) return [el("a.ps-button.ps-primary", { href: `?status=empty&image=${bare}` }, "Draw boxes")];
     return [el("a.ps-button.ps-primary", { href: "correct" }, "Go to Correct")];
   }
 
@@ -407,7 +408,9 @@ class Images {
     this.photoBox.hidden = true;
     this.photoBox.replaceChildren();
     this.list.hidden = this.top.hidden = false;
+    const late = this.edits.state.waiting > 0;
     await this.load();
+    if (late) this.edits.settled().then(() => !this.view && this.changed());
     this.#drawSelection();
     window.scrollTo({ top: this.scrolled ?? 0 });
     this.body.querySelector(`[data-image="${image}"] .pg-link`)?.focus({ preventScroll: this.scrolled !== undefined });

@@ -96,10 +96,10 @@ def report(lines: Lines, results: Path, draws: int) -> str:
         paths = [path_of(lines, arm, seed) for seed in seeds[arm]]
         ap = 100 * np.array([[line["ap"] for line in path] for path in paths]).mean(axis=0)
         moved = np.mean([sum(line["moved"] for line in path) for path in paths])
-        labeled = np.mean([path[-1]["labeled"] for path in paths])
-        rows.append([arm, str(len(paths)), f"{labeled:.0f}", f"{moved:.0f}",
-                     *(f"{value:.2f}" for value in ap), f"{100 * np.mean([p[-1]['pck'] for p in paths]):.1f}"])  # fmt: skip
-        ends[arm] = {seed: final(path_of(lines, arm, seed)[-1], results, draws) for seed in seeds[arm]}  # fmt: skip
+        labeled, pck = (np.mean([path[-1][key] for path in paths]) for key in ("labeled", "pck"))
+        row = [arm, str(len(paths)), f"{labeled:.0f}", f"{moved:.0f}"]
+        rows.append([*row, *(f"{value:.2f}" for value in ap), f"{100 * pck:.1f}"])
+        ends[arm] = {path[-1]["seed"]: final(path[-1], results, draws) for path in paths}
     rounds = max(len(row) for row in rows) - 5
     head = ["arm", "seeds", "labeled at the end", "keypoints moved", "AP at the start"]
     head += [f"AP after round {n}" for n in range(1, rounds)] + ["PCK@0.2 at the end"]

@@ -264,7 +264,7 @@ def opinion(
     answer: int,
     tolerance: float,
 ) -> tuple[list[str], list[dict[str, Any]]]:
-    """What the answers say of a person's open, taught keypoints: names to accept as they stand, and edits of the rest."""
+    """What the answers say of a person's open, taught keypoints: names to accept as they are, and edits of the rest."""
     near = tolerance * truth.box_xywh[answer, 3]
     accepted: list[str] = []
     edits: list[dict[str, Any]] = []

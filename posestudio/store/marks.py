@@ -1,7 +1,8 @@
 """What people say of a person apart from labels: skip, cannot tell, flags, comments, seen. An append-only journal.
 
-A flag stands until "unflag"; "cannot tell", "seen" and "skip" stand until "unflag" or until somebody labels the person
-after all; a skip also ends with the day. An "unflag" of a keypoint takes only that keypoint's marks away.
+A comment stands for good. A flag stands until "unflag"; "cannot tell", "seen" and "skip" stand until "unflag" or until
+somebody labels the person after all; a skip also ends with the day. An "unflag" of a keypoint takes only that keypoint's
+marks away.
 """
 
 from datetime import UTC, datetime
@@ -20,11 +21,11 @@ _STANDING = """
 WITH worked AS (
     SELECT instance_id, max("at") AS "at" FROM label_journal WHERE origin <> 'import' GROUP BY instance_id)
 SELECT m.instance_id, m.kind, m.keypoint, m.text, m.who, m."at" FROM marks m LEFT JOIN worked USING (instance_id)
-WHERE (m.kind = 'flag'
+WHERE (m.kind = 'comment' OR (m.kind = 'flag'
     OR (m.kind IN ('cannot_tell', 'seen') AND m."at" > coalesce(worked."at", TIMESTAMP '1970-01-01'))
     OR (m.kind = 'skip' AND m."at" > coalesce(worked."at", TIMESTAMP '1970-01-01') AND m."at" >= $today))
 AND NOT EXISTS (FROM marks u WHERE u.kind = 'unflag' AND u.instance_id = m.instance_id AND u.mark_id > m.mark_id
-    AND (u.keypoint IS NULL OR u.keypoint = m.keypoint))
+    AND (u.keypoint IS NULL OR u.keypoint = m.keypoint)))
 """
 
 
@@ -102,7 +103,7 @@ def rows_of(cursor: Cursor, instance_id: int) -> list[Row]:
 
 
 def standing(store: Store) -> list[Row]:
-    """Marks that hold now, the oldest first: instance_id, kind (not unflag or comment), keypoint, text, who, at."""
+    """Marks that hold now, the oldest first: instance_id, kind (not unflag), keypoint, text, who, at."""
     with store.database.reading() as cursor:
         return standing_rows(cursor)
 

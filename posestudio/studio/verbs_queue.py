@@ -50,7 +50,7 @@ def queue_(
         suspects: the same as order "suspects".
         order: "doubt" (the default; "variety" where doubts say little), "suspects" (labeled people of train whose
             labels the run's students contradict, left/right swaps first), "variety", "random", or "marked" (flagged,
-            skipped and cannot-tell people).
+            skipped, cannot-tell and commented people).
         minutes: time at hand, for `fits`.
 
     Returns:
@@ -176,7 +176,7 @@ def _marked_queue(store: Store, rows: dict[int, list[Record]], split: str | None
             said = f"{last['kind'].replace('_', ' ')} by {last['who']}"
             why = said if last["text"] is None else f"{said}: {last['text']}"
             items.append(_item(snapshot, int(i), open_, score=None, reason=why, points=[]))
-    note = None if items else "Nobody is flagged, skipped or marked as cannot tell."
+    note = None if items else "Nobody is flagged, skipped, marked as cannot tell or commented on."
     return {"run_id": None, "order": "marked", "note": note, "calibrated": False, "items": items}
 
 

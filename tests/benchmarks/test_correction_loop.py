@@ -33,7 +33,9 @@ def test_arms_share_a_start_and_differ_in_whom_they_correct(place: Place, capsys
         assert loop.run(Loop("crosses", arm, 0, PLAN), place)
     lines = loop.finished(place.results)
     assert len(lines) == 1 + 3 * 2
-    labeled = {arm: [lines[key]["labeled"] for key in sorted(lines) if key[1] == arm] for arm in loop.ARMS}
+    labeled = {
+        arm: [lines[key]["labeled"] for key in sorted(lines) if key[1] == arm] for arm in loop.ARMS
+    }
     assert labeled == {"queue": [5, 7], "random": [5, 7], "none": [3, 3]}
     assert all(line["accepted"] + line["moved"] == 4 * line["corrected"] for line in lines.values())
     words = ["table", "--dataset", "crosses", "--results", str(place.results), "--draws", "20"]

@@ -87,6 +87,7 @@ def test_splits_and_marks_choose(store, shown):
     assert ids(page) == [5] and page["images"][0]["people"][0]["marks"] == ["flag"]
     marks.add(store, shown[4], "unflag", who="me", edit_id="m3")
     assert gallery.page(store, mark="flag")["total"] == 0
+    assert ids(gallery.page(store, mark="comment")) == [1]
 
 
 def test_the_most_doubtful_first_and_those_without_a_doubt_last(store, shown):

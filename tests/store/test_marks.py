@@ -42,16 +42,17 @@ def test_what_stands_ends_with_unflag_or_with_a_label(store, add_people):
     say(store, two, "skip")
     say(store, three, "flag")
     assert standing(store) == [
-        (one, "flag"), (one, "skip"), (one, "cannot_tell"), (one, "seen"), (two, "skip"), (three, "flag"),
+        (one, "flag"), (one, "skip"), (one, "cannot_tell"), (one, "seen"), (one, "comment"), (two, "skip"),
+        (three, "flag"),
     ]  # fmt: skip
     place(store, one, "e1")
     place(store, two, "e2")
-    assert standing(store) == [(one, "flag"), (three, "flag")]
+    assert standing(store) == [(one, "flag"), (one, "comment"), (three, "flag")]
     say(store, one, "unflag")
     say(store, three, "unflag")
-    assert standing(store) == []
+    assert standing(store) == [(one, "comment")]
     say(store, three, "flag", edit_id="anew")
-    assert standing(store) == [(three, "flag")]
+    assert standing(store) == [(one, "comment"), (three, "flag")]
 
 
 def test_an_unflag_of_a_keypoint_leaves_other_marks_alone(store, add_people):

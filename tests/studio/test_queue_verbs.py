@@ -85,6 +85,7 @@ def test_marked_people_are_found_with_the_last_reason(store, made):
     assert {item["instance_id"]: item["reason"] for item in found["items"]} == {
         made.open[1]: "flag by ann: odd arm",
         made.val[0]: "cannot tell by bob",
+        made.open[2]: "comment by bob: nice",
     }
     assert all(item["keypoints"] == [] for item in found["items"])
     assert ids(verbs_queue.queue_(store, order="marked", split="val")) == [made.val[0]]

@@ -47,7 +47,7 @@ export function drawHead(page, person) {
   if (doc.hidden) chip("warn", "hidden");
   if (doc.iscrowd) chip("warn", "ignored region");
   if (doc.stale) chip("warn", "prediction older than the box");
-  for (const kind of doc.standing ?? []) if (kind !== "seen") chip("mark", kind.replace("_", " "));
+  for (const kind of doc.standing ?? []) if (!["seen", "comment"].includes(kind)) chip("mark", kind.replace("_", " "));
   const comment = (doc.marks ?? []).filter((one) => one.kind === "comment").at(-1);
   if (comment) chip("mark", `\u201c${comment.text}\u201d`, `${comment.who}, ${clock(comment.at)}`);
   const file = doc.file_name ?? "";

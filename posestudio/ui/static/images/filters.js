@@ -2,10 +2,9 @@
 
 import { el } from "../editor/dom.js";
 import { button, heard } from "../shared/page.js";
-import { STATUS } from "./grid.js";
+import { MARKS, STATUS } from "./grid.js";
 
 const SORTS = { oldest: "first added first", newest: "last added first", name: "by file name", doubt: "most doubtful first" };
-const MARKS = { flag: "flagged", cannot_tell: "cannot tell", skip: "skipped today", seen: "seen" };
 const WAIT = 250; // milliseconds after the last letter of a name
 
 /** {node, counts, set, clear}; `asked` is changed by nobody but `apply(change)`. */

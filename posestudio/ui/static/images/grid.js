@@ -20,10 +20,11 @@ export function statusOf(person, keypoints) {
   return ["not labeled", "open"];
 }
 
-const MARKS = { flag: "flagged", cannot_tell: "cannot tell", skip: "skipped today", seen: "seen" };
+/** What people can have said of a person, in words. */
+export const MARKS = { flag: "flagged", comment: "commented", cannot_tell: "cannot tell", skip: "skipped today", seen: "seen" };
 
 /** What people said of a person, in words. */
-export const markWords = (person) => person.marks.map((kind) => MARKS[kind] ?? kind).join(", ");
+export const markWords = (person) => [...new Set(person.marks)].map((kind) => MARKS[kind] ?? kind).join(", ");
 
 /**
  * The cards of a page. given: `open(image)`, `selected` (Set of ids), `toggle(id, event)`, `href(id)`, `keypoints` (of the

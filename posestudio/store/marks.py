@@ -1,8 +1,8 @@
 """What people say of a person apart from labels: skip, cannot tell, flags, comments, seen. An append-only journal.
 
-A comment stands for good. A flag stands until "unflag"; "cannot tell", "seen" and "skip" stand until "unflag" or until
-somebody labels the person after all; a skip also ends with the day. An "unflag" of a keypoint takes only that keypoint's
-marks away.
+A comment stands for good, a flag until "unflag"; "cannot tell", "seen" and "skip" stand until "unflag" or until
+somebody labels the person after all; a skip also ends with the day. An "unflag" of a keypoint takes only that
+keypoint's marks away.
 """
 
 from datetime import UTC, datetime

@@ -304,6 +304,7 @@ PARTS = ("model", "data", "views", "pool", "select", "loss", "train")
 PRESETS: dict[str, dict[str, Any]] = {
     "supervised": {"loss.unlabeled": 0.0},
     "posecons": {
+        "loss.labeled": 1.0,
         "views.students": 1,
         "views.count": 1,
         "views.geometry": "normalized",

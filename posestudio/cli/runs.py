@@ -44,7 +44,9 @@ def add(verbs: Verbs, common: argparse.ArgumentParser) -> None:
     verb = add_verb(
         verbs, common, "train", train, _show_run, "train two students in the foreground"
     )
-    verb.add_argument("--preset", help="paper, posedual, posecons or supervised (default: paper)")
+    verb.add_argument(
+        "--preset", help="supervised, posecons, posedual, paper, best or distill (default: paper)"
+    )
     verb.add_argument("--size", help="tiny, small or full (default: by the device)")
     length = verb.add_mutually_exclusive_group()
     length.add_argument("--steps", type=int, metavar="N")

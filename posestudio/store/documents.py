@@ -75,6 +75,7 @@ def gather(store: Store, instance_id: int, model: str | None) -> Row:
             "standing": marks.standing_rows(cursor, instance_id) if said else [],
             "neighbors": {"before": neighbors[0], "after": neighbors[1]},
             "taught": [row["keypoint"] for row in fetch(cursor, "FROM taught_keypoints")],
+            "needed": [row["keypoint"] for row in fetch(cursor, "FROM needed_keypoints")],
         }
 
 
@@ -113,6 +114,11 @@ def revisions(store: Store, instance_ids: list[int]) -> dict[int, int]:
 def taught(store: Store) -> set[int]:
     """Indices of the keypoints that some label of train shows."""
     return {row["keypoint"] for row in store.read("FROM taught_keypoints")}
+
+
+def needed(store: Store) -> set[int]:
+    """Indices of the keypoints that people are asked for: see migrations.NEEDED."""
+    return {row["keypoint"] for row in store.read("FROM needed_keypoints")}
 
 
 def project_id(store: Store) -> str:

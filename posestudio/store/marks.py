@@ -120,13 +120,14 @@ def standing_rows(cursor: Cursor, instance_id: int | None = None) -> list[Row]:
 
 
 def worked_today(store: Store) -> dict[int, bool]:
-    """People whom somebody labeled or looked at today, and whether a "seen" mark came after all labels of today."""
+    """People whom somebody labeled or looked at today, and whether they were seen as a whole after today's labels."""
     rows = store.read(
         """SELECT instance_id, max(done) FILTER (seen) >= coalesce(max(done) FILTER (NOT seen), TIMESTAMP '1970-01-01')
             AS seen
         FROM (
             SELECT instance_id, "at" AS done, false AS seen FROM label_journal WHERE origin <> 'import' AND "at" >= ?
-            UNION ALL SELECT instance_id, "at", true FROM marks WHERE kind = 'seen' AND "at" >= ?)
+            UNION ALL SELECT instance_id, "at", true FROM marks
+            WHERE kind = 'seen' AND keypoint IS NULL AND "at" >= ?)
         GROUP BY instance_id ORDER BY instance_id""",
         [_today(), _today()],
     )

@@ -137,10 +137,22 @@ CREATE VIEW hidden_images AS
     SELECT image_id FROM image_journal GROUP BY image_id HAVING arg_max(hidden, revision);
 """
 
+NEEDED = """
+CREATE OR REPLACE VIEW needed_keypoints AS
+    SELECT keypoint FROM (
+        SELECT unnest(range(json_array_length(value::JSON, 'keypoints')::BIGINT)) AS keypoint
+        FROM meta WHERE key = 'skeleton')
+    WHERE keypoint IN (SELECT keypoint FROM taught_keypoints) OR NOT EXISTS (SELECT keypoint FROM taught_keypoints)
+        OR (SELECT count(DISTINCT instance_id) FROM labels WHERE state = 'placed') < 5;
+"""
+"""Which keypoints a person must decide: those that a label of train shows. Until five people are labeled, all: what the
+first ones happen to show says little."""
+
 STEPS: tuple[tuple[str, str], ...] = (
     ("0001_first", FIRST),
     ("0002_marks", MARKS),
     ("0003_hidden_images", HIDDEN_IMAGES),
+    ("0004_needed", NEEDED),
 )
 """(name, SQL) in the order in which they run."""
 

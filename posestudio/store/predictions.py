@@ -285,10 +285,11 @@ def _nothing(row: Row, left: int) -> str:
 
 
 def _open_keypoints(cursor: Cursor, instance_id: int) -> list[int]:
-    """Open, taught keypoints of a person."""
+    """Open, taught keypoints of a person; all open ones while nothing is taught."""
     rows = cursor.execute(
         """SELECT keypoint FROM needed_keypoints WHERE keypoint NOT IN (
-            SELECT keypoint FROM labels WHERE instance_id = ? AND state <> 'open') ORDER BY keypoint""",
+            SELECT keypoint FROM labels WHERE instance_id = ? AND state <> 'open')
+        AND (keypoint IN (FROM taught_keypoints) OR NOT EXISTS (FROM taught_keypoints)) ORDER BY keypoint""",
         [instance_id],
     ).fetchall()
     return [row[0] for row in rows]

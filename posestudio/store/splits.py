@@ -1,7 +1,7 @@
 """Splits: which images teach, which are set aside to judge, which are unlabeled. Always by whole groups."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from posestudio.errors import InputError, NotFound
 from posestudio.store import groups
@@ -47,11 +47,18 @@ def set_split(
     return store.write(job)
 
 
-def make_val(store: Store, share: float = 0.2, at_least: int = 20, seed: int = 0) -> Row:
+def make_val(
+    store: Store,
+    share: float = 0.2,
+    at_least: int = 20,
+    seed: int = 0,
+    last: Collection[int] = (),
+) -> Row:
     """Set people aside for evaluation: groups of train drawn at random until they hold enough reviewed people.
 
     Enough is `share` of the reviewed, visible, non-crowd people of train, and `at_least` of them, but never more than
     half: something has to teach. People that are in val already count. The same store and seed give the same choice.
+    Groups with one of the people `last` are taken only when the others are not enough.
 
     Returns:
         people (reviewed, in val now), groups (moved), wanted.
@@ -81,6 +88,14 @@ def make_val(store: Store, share: float = 0.2, at_least: int = 20, seed: int = 0
                 "Label people in at least two different images first."
             )
         random.Random(f"val {seed}").shuffle(train)
+        rows = fetch(
+            cursor,
+            """SELECT DISTINCT group_id FROM instances JOIN images USING (image_id)
+            WHERE instance_id IN (SELECT unnest(?::BIGINT[]))""",
+            [list(last)],
+        )
+        late = {row["group_id"] for row in rows}
+        train.sort(key=lambda row: row["group_id"] in late)
         chosen: set[int] = set()
         for row in train:
             if have >= wanted or len(chosen) == len(train) - 1:

@@ -52,6 +52,7 @@ def document(store: Store, instance_id: int, run: str | None = None, fresh: bool
     best, box = _ensemble(mine), boxes[instance_id]
     labels = _by_person(rows["labels"])
     own = labels.get(instance_id, {})
+    kept = {row["keypoint"] for row in rows["standing"] if row["kind"] == "seen"}
     doubts = _doubts(known, instance_id, best, rows["uncertainties"], len(names))
     return {
         **_about(person, own),
@@ -64,10 +65,13 @@ def document(store: Store, instance_id: int, run: str | None = None, fresh: bool
         "reason": _reason(known, instance_id),
         "prediction_id": None if best is None else best["prediction_id"],
         "keypoints": [
-            _keypoint(k, name, own.get(k), mine, best, doubts[k], taught=k in rows["taught"], source=model)
+            _keypoint(
+                k, name, own.get(k), mine, best, doubts[k],
+                taught=k in rows["taught"], asked=k in rows["needed"], source=model,
+            )
             for k, name in enumerate(names)
         ],
-        "suspects": _suspects(known, instance_id, own, names),
+        "suspects": _suspects(known, instance_id, own, names, kept),
         "others": [
             _other(row, labels.get(row["instance_id"], {}), said.get(row["instance_id"], {}), names)
             for row in rows["boxes"]
@@ -199,6 +203,7 @@ def _keypoint(
     doubt: tuple[float | None, float | None],
     *,
     taught: bool,
+    asked: bool,
     source: str | None,
 ) -> Record:
     label = label or {"state": "open", "x": None, "y": None, "v": 0}
@@ -219,6 +224,7 @@ def _keypoint(
         "at": label.get("at"),
         "origin": label.get("origin"),
         "taught": taught,
+        "asked": asked,
         "prediction": None if best is None else {
             "x": best["x"][index], "y": best["y"][index], "score": best["score"][index],
             "error": doubt[0], "uncertainty": doubt[1], "source": source,
@@ -243,9 +249,13 @@ def _reason(known: Standing | None, instance_id: int) -> str | None:
 
 
 def _suspects(
-    known: Standing | None, instance_id: int, labels: Mapping[int, Record], names: tuple[str, ...]
+    known: Standing | None,
+    instance_id: int,
+    labels: Mapping[int, Record],
+    names: tuple[str, ...],
+    kept: set[int | None],
 ) -> list[Record]:
-    """Labels that the students contradict; one that has changed since they were compared is left out."""
+    """Labels that the students contradict, without those that changed since or that somebody kept (None: all)."""
     if known is None or known.suspects is None or instance_id not in known.place:
         return []
     index, found = known.place[instance_id], known.suspects
@@ -257,6 +267,7 @@ def _suspects(
         label = labels.get(k)
         if (
             label is None
+            or kept & {None, k}
             or label["state"] != "placed"
             or [label["x"], label["y"]] != seen[k].tolist()
         ):

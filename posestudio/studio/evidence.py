@@ -182,6 +182,24 @@ def unseen(project: Path, run_id: str, people: People) -> np.ndarray:
     Returns:
         (2, N, K) bool, for students a and b; placed keypoints of the train and unlabeled splits only.
     """
+    seen = _seen(project, run_id, people)
+    if seen is None:
+        return np.zeros((2, *people.state.shape), bool)
+    usable = (people.state == PLACED) & np.isin(people.split, ["train", "unlabeled"])[:, None]
+    return usable & ~people.iscrowd[:, None] & ~seen
+
+
+def learned(project: Path, run_id: str, people: People) -> np.ndarray:
+    """(N,) bool: people of any split whose labels a student of a run was trained on, or of one that it started from.
+
+    Of an imported model, and where a run or its snapshot is gone, nothing is known, and nobody is told learned.
+    """
+    seen = _seen(project, run_id, people)
+    return np.zeros(len(people), bool) if seen is None else np.asarray(seen.any(axis=(0, 2)))
+
+
+def _seen(project: Path, run_id: str, people: People) -> np.ndarray | None:
+    """(2, N, K): labels that each student was shown in a run or those that it started from; None if one is gone."""
     seen = np.zeros((2, *people.state.shape), bool)
     next_: str | None = run_id
     while next_ is not None:
@@ -191,10 +209,9 @@ def unseen(project: Path, run_id: str, people: People) -> np.ndarray:
             snapshot = snapshots.read(project / "snapshots" / str(record["snapshot"]))
             seen |= _shown(snapshot, config, people)
         except (NotFound, StoreError, KeyError):
-            return np.zeros_like(seen)
+            return None
         next_ = record.get("from")
-    usable = (people.state == PLACED) & np.isin(people.split, ["train", "unlabeled"])[:, None]
-    return usable & ~people.iscrowd[:, None] & ~seen
+    return seen
 
 
 def _shown(snapshot: Snapshot, config: Config, people: People) -> np.ndarray:

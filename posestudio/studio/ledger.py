@@ -183,11 +183,12 @@ def summary(pool: Offers) -> dict[str, Any]:
     }
 
 
-def revision(people: People) -> str:
-    """16 hex digits that change with anything a score on these people depends on."""
+def revision(people: People, snapshot: Snapshot) -> str:
+    """16 hex digits that change with anything a score on these people of a snapshot depends on."""
     digest = hashlib.sha256()
     for values in (
-        people.instance_id, people.box_xywh, np.nan_to_num(people.xy_image, nan=-1e9), people.visibility,
+        np.asarray(snapshot.taught), np.array(snapshot.skeleton.oks_sigmas), people.instance_id,
+        people.box_xywh, np.nan_to_num(people.xy_image, nan=-1e9), people.visibility,
         people.area, people.iscrowd,
     ):  # fmt: skip
         digest.update(np.ascontiguousarray(values).tobytes())

@@ -77,7 +77,8 @@ def doubt(
         heard: their `chances`, where these are known already.
 
     Returns:
-        NaN where there is no prediction. The probability is None with too few calibrating keypoints.
+        NaN where there is no prediction. The probability is None with too few calibrating keypoints; with judges it
+        is NaN for people whom they do not know when the predictions alone cannot be calibrated.
 
     Source: the average of ranks and the isotonic fit are ours, from what ensembles are known to be good for.
     """
@@ -88,10 +89,10 @@ def doubt(
     if found.probability is None:
         score = np.where(np.isfinite(found.score), found.score, plain.score)
         return Doubt(np.where(np.isfinite(beliefs.score), score, np.nan), None)
-    rest = plain.score if plain.probability is None else plain.probability
+    rest = np.nan if plain.probability is None else plain.probability
     chance = np.where(np.isfinite(found.probability), found.probability, rest)
     chance = np.where(np.isfinite(beliefs.score), chance, np.nan)
-    return Doubt(chance, chance)
+    return Doubt(np.where(np.isfinite(chance), chance, plain.score), chance)
 
 
 def chances(

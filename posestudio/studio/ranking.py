@@ -20,7 +20,7 @@ from posestudio.errors import InputError, NotFound, StoreError
 from posestudio.store import freeze, snapshots
 from posestudio.store.database import Store
 from posestudio.store.snapshots import PLACED, People, Snapshot
-from posestudio.studio import ledger
+from posestudio.studio import evidence, ledger
 from posestudio.studio.json_form import plain
 from posestudio.studio.ledger import PREDICTIONS_FILE
 from posestudio.studio.verbs_runs import get_run, list_runs
@@ -45,7 +45,9 @@ def judged(snapshot: Snapshot, split: str = "val") -> People:
 def stored(
     folder: Path, people: People, student: str = "ensemble"
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Predictions that a run left in its folder, for these people: xy_image (N, K, 2), NaN without, score (N, K).
+    """Predictions that a run left in its folder, for these people: xy_image (N, K, 2), score (N, K).
+
+    NaN for people without one, or whose box has changed since.
 
     Raises:
         NotFound: it left none.
@@ -54,7 +56,7 @@ def stored(
     try:
         table = pq.read_table(
             path,
-            columns=["instance_id", "x", "y", "score"],
+            columns=["instance_id", "box_revision", "x", "y", "score"],
             filters=[("student", "==", student)],
         )
     except (OSError, pa.ArrowException) as error:
@@ -66,7 +68,9 @@ def stored(
     place = {int(one): index for index, one in enumerate(people.instance_id)}
     for row in table.to_pylist():
         index = place.get(int(row["instance_id"]))
-        if index is not None and len(row["x"]) == people.state.shape[1]:
+        if index is None or row["box_revision"] != people.box_revision[index]:
+            continue
+        if len(row["x"]) == people.state.shape[1]:
             xy_image[index] = np.stack([row["x"], row["y"]], axis=1)
             score[index] = row["score"]
     return xy_image, score
@@ -83,7 +87,7 @@ def compare_runs(store: Store, run: str, other: str, student: str = "ensemble") 
 
     Returns:
         runs (earlier, later), first, second, difference, interval (95 %, both resampled alike), clear, people,
-        left_out (reviewed people whom one of them has not predicted), rough, revision.
+        left_out (reviewed people whom one of them has learned, or has not predicted as they are), rough, revision.
 
     Raises:
         InputError: there is nobody to compare on. NotFound: one of them has no predictions.
@@ -93,17 +97,22 @@ def compare_runs(store: Store, run: str, other: str, student: str = "ensemble") 
     people = judged(snapshot)
     found = [stored(store.project / "runs" / name, people, student) for name in (other, run)]
     both = np.all([np.isfinite(xy).all(axis=(1, 2)) for xy, _ in found], axis=0)
+    both &= ~np.any(
+        [evidence.learned(store.project, name, people) for name in (other, run)], axis=0
+    )
     kept = both | people.iscrowd
     counted = int((kept & ~people.iscrowd).sum())
     if not counted:
-        raise InputError(f"No reviewed val person was predicted by both {other} and {run}.")
+        raise InputError(
+            f"No reviewed val person was predicted, and not learned, by both {other} and {run}."
+        )
     first, second = ((xy[kept], score[kept]) for xy, score in found)
     told = scoring.compare(people.take(kept), first, second, snapshot.skeleton, snapshot.taught)
     return plain({
         "runs": [other, run], "first": told.first, "second": told.second, "difference": told.difference,
         "interval": told.interval, "clear": told.clear, "people": counted,
         "left_out": int((~people.iscrowd).sum()) - counted, "rough": counted < scoring.ROUGH_BELOW,
-        "revision": ledger.revision(people),
+        "revision": ledger.revision(people, snapshot),
     })  # fmt: skip
 
 
@@ -128,14 +137,15 @@ def standings(store: Store) -> Record:
 
     Returns:
         revision, people (reviewed in val), rough; runs, the newest first: run_id, preset, size, from_run, people and
-        keypoints (labeled, that it learned from), seconds, AP, interval, judged (people), with "AP" None where `rank`
-        must score it again; curve, see `curve`.
+        keypoints (labeled, that it learned from), seconds, current (whether `rank` need not score it again), AP,
+        interval, judged (people), why (AP is None although current); curve, see `curve`.
 
     Raises:
         InputError: the project has no skeleton yet.
     """
-    people = judged(freeze.look(store))
-    revision, counted = ledger.revision(people), int((~people.iscrowd).sum())
+    snapshot = freeze.look(store)
+    people = judged(snapshot)
+    revision, counted = ledger.revision(people, snapshot), int((~people.iscrowd).sum())
     found = []
     for row in list_runs(store):
         folder = RunFolder(store.project / "runs" / row["run_id"])
@@ -146,8 +156,8 @@ def standings(store: Store) -> Record:
         found.append({
             **{name: row.get(name) for name in ("run_id", "preset", "size", "from_run")},
             "people": kept.get("people"), "keypoints": kept.get("keypoints"),
-            "seconds": row["metrics"].get("seconds"),
-            **{name: kept.get(name) if fits else None for name in ("AP", "interval", "judged")},
+            "seconds": row["metrics"].get("seconds"), "current": fits,
+            **{name: kept.get(name) if fits else None for name in ("AP", "interval", "judged", "why")},
         })  # fmt: skip
     return {
         "revision": revision, "people": counted, "rough": counted < scoring.ROUGH_BELOW,
@@ -158,6 +168,9 @@ def standings(store: Store) -> Record:
 def rank(store: Store, run: str) -> Record:
     """Score the stored predictions of a run on val as the labels are now; kept in its folder.
 
+    Runs stand beside each other only as judged by the same people, so without a prediction of everybody, or where a
+    run has learned somebody's labels, AP is None and `why` says it.
+
     Raises:
         InputError: there is no reviewed val person. NotFound: the run has no predictions.
     """
@@ -167,20 +180,37 @@ def rank(store: Store, run: str) -> Record:
     if not (~people.iscrowd).any():
         raise InputError("There is no reviewed val person to score runs on.")
     xy_image, score = stored(folder.path, people)
-    scores = scoring.evaluate(people, xy_image, score, snapshot.skeleton, snapshot.taught)
+    why = _unfair(folder, people, xy_image)
+    found: Record = {"AP": None, "interval": None, "judged": 0}
+    if why is None:
+        scores = scoring.evaluate(people, xy_image, score, snapshot.skeleton, snapshot.taught)
+        found = {"AP": scores.coco["AP"], "interval": scores.interval, "judged": scores.people}
     record = plain({
-        "key": _key(folder, ledger.revision(people)), "AP": scores.coco["AP"],
-        "interval": scores.interval, "judged": scores.people,
-        **learned_from(folder.project, str(folder.record()["snapshot"])),
+        "key": _key(folder, ledger.revision(people, snapshot)), **found, "why": why,
+        **learned_from(folder.project, folder.path.name),
     })  # fmt: skip
     folder.write_json(FILE, record)
     return record
 
 
+def _unfair(folder: RunFolder, people: People, xy_image: np.ndarray) -> str | None:
+    """Why a run cannot stand beside others on these people, or None."""
+    real = ~people.iscrowd
+    learned = int((evidence.learned(folder.project, folder.path.name, people) & real).sum())
+    if learned:
+        return f"it, or a run it started from, learned the labels of {learned} of the {real.sum()} val people"
+    missing = int((real & ~np.isfinite(xy_image).all(axis=(1, 2))).sum())
+    return (
+        f"it has not predicted {missing} of the {real.sum()} val people as they are now"
+        if missing
+        else None
+    )
+
+
 def refresh(studio: "Studio", *, progress: Progress | None = None) -> Record:
     """`rank` every run that must be scored again; returns the `standings`."""
     found = studio.call("standings")
-    old = [row["run_id"] for row in found["runs"] if row["AP"] is None] if found["people"] else []
+    old = [row["run_id"] for row in found["runs"] if not row["current"]] if found["people"] else []
     for done, run_id in enumerate(old):
         if progress is not None:
             progress("scoring runs", done, len(old))
@@ -221,13 +251,16 @@ def curve(standings: Sequence[Record]) -> Record:
 
 
 @functools.lru_cache(maxsize=256)
-def learned_from(project: Path, snapshot_id: str | None) -> Record:
-    """Count people and keypoints of train that a snapshot has labels of, crowds aside; None where it is gone."""
+def learned_from(project: Path, run_id: str) -> Record:
+    """Count people and keypoints whose labels a run is shown; None where it or its snapshot is gone."""
+    folder = RunFolder(project / "runs" / run_id)
     try:
-        people = snapshots.read(project / "snapshots" / str(snapshot_id)).people
-    except (NotFound, StoreError):
+        held = folder.config().data.hold_fold
+        people = snapshots.read(project / "snapshots" / str(folder.record()["snapshot"])).people
+    except (NotFound, StoreError, KeyError):
         return {"people": None, "keypoints": None}
-    placed = (people.state == PLACED) & ((people.split == "train") & ~people.iscrowd)[:, None]
+    shown = (people.split == "train") & ~people.iscrowd & ~(people.fold & held)
+    placed = (people.state == PLACED) & shown[:, None]
     return {"people": int(placed.any(axis=1).sum()), "keypoints": int(placed.sum())}
 
 

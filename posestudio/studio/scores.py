@@ -9,7 +9,7 @@ from posestudio import evaluate as scoring
 from posestudio.core import metrics
 from posestudio.errors import InputError
 from posestudio.store.snapshots import PLACED, People, Snapshot
-from posestudio.studio import baseline, beliefs, ledger, reliability
+from posestudio.studio import baseline, beliefs, evidence, ledger, reliability
 from posestudio.studio.json_form import plain
 from posestudio.studio.work import Progress, Student, check_skeleton, choose, named, now
 
@@ -32,6 +32,8 @@ def evaluate(
 ) -> dict[str, Any]:
     """Score a run, or an imported model by its name, on the reviewed people of a split.
 
+    People of val whose labels the run learned, or a run that it started from, are left out: they were train then.
+
     Raises:
         InputError: nobody of the split can be evaluated.
     """
@@ -42,8 +44,9 @@ def evaluate(
     judged = people.reviewed & ~people.iscrowd
     if not judged.any():
         raise InputError(nobody(people, split))
+    revision = ledger.revision(people.take(judged | people.iscrowd), snapshot)
     xy_image = np.full(people.xy_image.shape, np.nan)
-    score = np.zeros(people.state.shape)
+    score, learned = np.zeros(people.state.shape), np.zeros(len(people), bool)
     imported = any(row["model"] == run and row["run_id"] is None for row in studio.call("models"))
     if imported:
         run_id = str(run)
@@ -51,17 +54,21 @@ def evaluate(
     else:
         run_id, predictor = choose(studio, run)
         check_skeleton(predictor, snapshot, run_id)
+        if split == "val":
+            learned = _learned(studio, run_id, people) & judged
+            judged &= ~learned
         found = predict_people(
             predictor, people.take(judged), studio.project, students=(student,), flip=flip,
             progress=named("predicting", progress),
         )[student]  # fmt: skip
     xy_image[judged], score[judged] = found
+    kept = ~learned
     scores = scoring.evaluate(
-        people, xy_image, score, snapshot.skeleton, snapshot.taught, intervals=True
-    )
+        people.take(kept), xy_image[kept], score[kept], snapshot.skeleton, snapshot.taught, intervals=True
+    )  # fmt: skip
     record = plain({
         "run_id": run_id, "split": split, "student": "model" if imported else student, "flip": flip,
-        "revision": ledger.revision(people.take(judged | people.iscrowd)),
+        "learned": int(learned.sum()), "revision": revision,
         "when": datetime.now(UTC).isoformat(timespec="seconds"), **scores.to_dict(),
         "worst": worst(people.take(judged), xy_image[judged], snapshot),
         "reliability": None if imported else reliability.reliability(studio, run_id, snapshot),
@@ -70,6 +77,21 @@ def evaluate(
     if not imported:
         studio.call("record_scores", run_id=run_id, scores=record)
     return record
+
+
+def _learned(studio: "Studio", run_id: str, people: People) -> np.ndarray:
+    """(N,) bool: `evidence.learned`, when somebody is left to judge by.
+
+    Raises:
+        InputError: the run learned the labels of everybody.
+    """
+    learned = evidence.learned(studio.project, run_id, people)
+    if learned[people.reviewed & ~people.iscrowd].all():
+        raise InputError(
+            f"{run_id}, or a run it started from, learned the labels of all {learned.sum()} people of val.\n"
+            "Train one that did not start from it, or label others: posestudio queue --split val"
+        )
+    return learned
 
 
 def worst(people: People, xy_image: np.ndarray, snapshot: Snapshot) -> list[dict[str, Any]]:

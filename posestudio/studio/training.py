@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from posestudio import config, events
 from posestudio.errors import NotFound, TrainingError
-from posestudio.studio import scores, settings, work
+from posestudio.studio import evidence, scores, settings, work
 from posestudio.studio.work import Progress
 from posestudio.train.run_folder import RunFolder
 
@@ -115,7 +115,7 @@ def carry_out(
     """Train a run, then `follow_up`.
 
     Returns:
-        The run as verb `run` shows it, with "scores" on val (None without a val set).
+        The run as verb `run` shows it, with "scores" on val (None without val people that it did not learn).
 
     Raises:
         TrainingError: the run cannot go on; it is registered as failed.
@@ -145,7 +145,7 @@ def follow_up(
         progress: told about each of these.
 
     Returns:
-        The run as verb `run` shows it, with "scores" on val (None without a val set).
+        The run as verb `run` shows it, with "scores" on val (None without val people that it did not learn).
     """
     snapshot = work.now(studio)
     if pooled:
@@ -153,6 +153,7 @@ def follow_up(
     else:
         work.predict_all(studio, run_id, snapshot, progress=progress)
     people, found = snapshot.people, None
-    if (people.reviewed & ~people.iscrowd & (people.split == "val")).any():
+    val = people.take(people.reviewed & ~people.iscrowd & (people.split == "val"))
+    if not evidence.learned(studio.project, run_id, val).all():
         found = scores.evaluate(studio, run=run_id, snapshot=snapshot, progress=progress)
     return {**studio.call("run", run=run_id), "scores": found}

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from posestudio.config import unknown
 from posestudio.core.skeleton import from_dict
 from posestudio.errors import InputError
@@ -17,12 +19,14 @@ from posestudio.store import (
     media_import,
     people,
     photos,
+    runs,
     splits,
     verify,
     yolo,
 )
 from posestudio.store import images as image_rows
 from posestudio.store.database import Store
+from posestudio.studio import evidence
 
 Record = dict[str, Any]
 Progress = Callable[[int, int | None], None]
@@ -168,8 +172,23 @@ def set_split(
 
 
 def set_val_aside(store: Store, share: float = 0.2, at_least: int = 20, seed: int = 0) -> Record:
-    """Set labeled people of train aside for evaluation, by whole groups."""
-    return splits.make_val(store, share, at_least, seed)
+    """Set labeled people of train aside for evaluation, by whole groups.
+
+    Those come last whose labels a run has learned, which cannot be judged by them any more, and those with a label that
+    was accepted from a prediction.
+
+    Returns:
+        As `splits.make_val`, and learned: how many people of val some run has learned.
+    """
+    known = freeze.look(store).people
+    learned = np.zeros(len(known), bool)
+    for run in runs.list_runs(store):
+        learned |= evidence.learned(store.project, run["run_id"], known)
+    accepted = store.read("SELECT DISTINCT instance_id FROM labels WHERE origin = 'accept'")
+    last = {*known.instance_id[learned].tolist(), *(row["instance_id"] for row in accepted)}
+    done = splits.make_val(store, share, at_least, seed, last)
+    val = freeze.look(store).people.split == "val"
+    return {**done, "learned": int((learned & val & known.reviewed).sum())}
 
 
 def snapshot(store: Store) -> Record:

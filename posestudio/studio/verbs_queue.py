@@ -1,6 +1,7 @@
 """The store verb `queue`: which people to correct next, and why."""
 
 import math
+from collections.abc import Mapping
 from statistics import median
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 
 from posestudio.config import unknown
 from posestudio.errors import InputError
-from posestudio.store import marks
+from posestudio.store import documents, marks
 from posestudio.store.database import Store
 from posestudio.store.snapshots import OPEN, PLACED, Snapshot
 from posestudio.studio import queue, standing, verbs_data, verbs_runs
@@ -58,30 +59,27 @@ def queue_(
         people or None, "fits": how many fit in `minutes` or None, "total": people in this order before the limit,
         "done": people finished today, "items"}. An item: instance_id, image_id, file_name, split, score (None in
         random order), reason, keypoints (see `queue.keypoints` and `suspects.keypoints`; empty in the other orders),
-        open (names of the open, taught keypoints) and marks (those that stand).
+        open (names of the open keypoints to ask for) and marks (those that stand).
     """
     verbs_data.splits_word(split)
     order = _order(order, suspects)
     named = verbs_runs.model_name(store, run) if run is not None else None
     limit = whole(limit, "limit")
-    standing_marks = _by_person(marks.standing(store))
+    said = marks.standing(store)
+    standing_marks = _by_person([row for row in said if row["kind"] != "seen"])
     done = _finished(store, standing.snapshot(store))
-    seen = {i for i, rows in standing_marks.items() if _has(rows, "seen")}
     away = {*done, *(i for i, rows in standing_marks.items() if _has(rows, "skip", "cannot_tell"))}
-    standing_marks = {
-        i: [r for r in rows if r["kind"] != "seen"] for i, rows in standing_marks.items()
-    }
     if order == "marked":
         found = _marked_queue(store, standing_marks, split)
     elif order == "suspects":
-        found = _suspect_queue(store, named, away | seen, split=split)
+        found = _suspect_queue(store, named, away, _seen(said), split=split)
     elif split == "val":
-        found = _random_queue(standing.snapshot(store), away, ("val",))
+        found = _random_queue(store, away, ("val",))
     elif order == "random":
-        found = _random_queue(standing.snapshot(store), away, _splits(split))
+        found = _random_queue(store, away, _splits(split))
     else:
         run_id = named or verbs_runs.newest_predicting(store)
-        found = _useful_queue(standing.now(store, run_id), away, split, order, limit)
+        found = _useful_queue(store, run_id, away, split, order, limit)
     items = found["items"][:limit]
     for item in items:
         item["marks"] = standing_marks.get(item["instance_id"], [])
@@ -109,7 +107,17 @@ def whole(value: Any, name: str) -> int:
 def _by_person(rows: list[Record]) -> dict[int, list[Record]]:
     found: dict[int, list[Record]] = {}
     for row in rows:
-        found.setdefault(row.pop("instance_id"), []).append(row)
+        rest = {key: value for key, value in row.items() if key != "instance_id"}
+        found.setdefault(row["instance_id"], []).append(rest)
+    return found
+
+
+def _seen(rows: list[Record]) -> dict[int, set[int | None]]:
+    """By person the keypoints that somebody has looked at, None for the whole person."""
+    found: dict[int, set[int | None]] = {}
+    for row in rows:
+        if row["kind"] == "seen":
+            found.setdefault(row["instance_id"], set()).add(row["keypoint"])
     return found
 
 
@@ -120,7 +128,7 @@ def _has(rows: list[Record], *kinds: str) -> bool:
 def _finished(store: Store, snapshot: Snapshot) -> set[int]:
     """People of today's work: somebody saw them through, or labeled them and left no keypoint open."""
     touched = marks.worked_today(store)
-    left = open_keypoints(snapshot).any(axis=1)
+    left = _needed(store, snapshot).any(axis=1)
     complete = set(snapshot.people.instance_id[~left].tolist())
     return {one for one, seen in touched.items() if seen or one in complete}
 
@@ -135,9 +143,15 @@ def _time(store: Store, minutes: float | None, total: int) -> Record:
 
 
 def open_keypoints(snapshot: Snapshot) -> np.ndarray:
-    """(N, K): keypoints to ask about, open and taught; while nothing is taught, all open ones."""
+    """(N, K): keypoints that students may speak of, open and taught; while nothing is taught, all open ones."""
     taught = snapshot.taught if snapshot.taught.any() else np.ones_like(snapshot.taught)
     return (snapshot.people.state == OPEN) & taught & ~snapshot.people.iscrowd[:, None]
+
+
+def _needed(store: Store, snapshot: Snapshot) -> np.ndarray:
+    """(N, K): open keypoints that people are asked for, shown by a label or not."""
+    needed = np.isin(np.arange(len(snapshot.skeleton.keypoints)), list(documents.needed(store)))
+    return (snapshot.people.state == OPEN) & needed & ~snapshot.people.iscrowd[:, None]
 
 
 def _splits(split: str | None) -> tuple[str, ...]:
@@ -149,8 +163,9 @@ def _there(snapshot: Snapshot, away: set[int], splits: tuple[str, ...]) -> np.nd
     return np.isin(people.split, splits) & ~np.isin(people.instance_id, list(away))
 
 
-def _random_queue(snapshot: Snapshot, away: set[int], splits: tuple[str, ...]) -> Record:
-    open_ = open_keypoints(snapshot)
+def _random_queue(store: Store, away: set[int], splits: tuple[str, ...]) -> Record:
+    snapshot = standing.snapshot(store)
+    open_ = _needed(store, snapshot)
     asked = _there(snapshot, away, splits) & open_.any(axis=1)
     val = splits == ("val",)
     if val:
@@ -167,7 +182,7 @@ def _random_queue(snapshot: Snapshot, away: set[int], splits: tuple[str, ...]) -
 
 def _marked_queue(store: Store, rows: dict[int, list[Record]], split: str | None) -> Record:
     snapshot = standing.snapshot(store)
-    open_, people = open_keypoints(snapshot), snapshot.people
+    open_, people = _needed(store, snapshot), snapshot.people
     items = []
     marked = [instance_id for instance_id, said in rows.items() if said]
     for i in np.flatnonzero(np.isin(people.instance_id, marked)):
@@ -181,17 +196,19 @@ def _marked_queue(store: Store, rows: dict[int, list[Record]], split: str | None
 
 
 def _useful_queue(
-    found: Standing, away: set[int], split: str | None, order: str, limit: int
+    store: Store, run_id: str | None, away: set[int], split: str | None, order: str, limit: int
 ) -> Record:
     """By doubt, or by variety where that was asked for or doubts say little."""
-    people, open_ = found.snapshot.people, open_keypoints(found.snapshot)
-    asked = open_ & _there(found.snapshot, away, _splits(split))[:, None]
+    found = standing.now(store, run_id)
+    people, open_ = found.snapshot.people, _needed(store, found.snapshot)
+    there = _there(found.snapshot, away, _splits(split))[:, None]
+    asked, told = open_ & there, open_keypoints(found.snapshot) & there
     labeled = (people.state == PLACED).any(axis=1) & (people.split == "train")
     score = np.where(found.known.stale[:, None], np.nan, found.known.score)
-    doubtful = bool((np.isfinite(score) & asked).any())
+    doubtful = bool((np.isfinite(score) & told).any())
     few = int(labeled.sum()) < queue.MIN_LABELED
     if order == "doubt" and doubtful and not few:
-        return _doubt_queue(found, asked, limit)
+        return _doubt_queue(found, told, open_, limit)
     chosen = queue.by_variety(
         queue.describe(found.known, people.box_xywh), labeled, np.asarray(asked.any(axis=1)), limit=limit
     )  # fmt: skip
@@ -206,8 +223,8 @@ def _useful_queue(
     }  # fmt: skip
 
 
-def _doubt_queue(found: Standing, asked: np.ndarray, limit: int) -> Record:
-    open_, items = open_keypoints(found.snapshot), []
+def _doubt_queue(found: Standing, asked: np.ndarray, open_: np.ndarray, limit: int) -> Record:
+    items = []
     ranked = queue.by_doubt(found.doubts, asked, limit=len(asked))
     for i, s in ranked[:limit]:
         points = doubtful(found, i)
@@ -228,9 +245,14 @@ def doubtful(found: Standing, index: int) -> list[Record]:
 
 
 def _suspect_queue(
-    store: Store, run_id: str | None, away: set[int], *, split: str | None
+    store: Store,
+    run_id: str | None,
+    away: set[int],
+    seen: Mapping[int, set[int | None]],
+    *,
+    split: str | None,
 ) -> Record:
-    """The people whose labels the students of a run contradict.
+    """The people whose labels the students of a run contradict; those labels apart that somebody has seen since.
 
     Raises:
         InputError: a split without such labels was asked for.
@@ -249,11 +271,13 @@ def _suspect_queue(
             "note": f"There are no votes on these labels yet. Gather some: posestudio pool{named}",
         }
     snapshot, people = found.snapshot, found.snapshot.people
-    items, open_ = [], open_keypoints(snapshot)
+    items, open_ = [], _needed(store, snapshot)
     for i, score, _ in suspicion.ranked(found.suspects):
-        if int(people.instance_id[i]) in away:
-            continue
+        kept = seen.get(int(people.instance_id[i]), set())
         points = suspicion.keypoints(i, snapshot.skeleton.keypoints, found.suspects)
+        points = [point for point in points if not kept & {None, point["keypoint"]}]
+        if int(people.instance_id[i]) in away or not points:
+            continue
         why = suspicion.reason(i, points, found.suspects)
         items.append(_item(snapshot, i, open_, score=score, reason=why, points=points))
     asked, opinion = standing.judged(people), found.suspects.opinion

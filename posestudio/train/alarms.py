@@ -32,6 +32,8 @@ FALL = 0.1
 """Harm: the held-out score lies below its best by more than this share of it, and by more than SURE standard errors of
 the difference, person by person. Students that start at a full learning rate lose a little before they gain."""
 SURE = 3.0
+JUDGES = 8
+"""Held-out people below whom no harm is seen: what fewer say differs too much from look to look."""
 KNOWN = 0.15
 """Share of the labels' squared heatmaps that students must have explained before what they explain of their targets
 counts."""
@@ -155,8 +157,11 @@ class Alarms:
             self.shares = list(shares)
         lost = [before - now for before, now in zip(self.shares, shares, strict=True)]
         fall, before = statistics.fmean(lost), statistics.fmean(self.shares)
-        unsure = statistics.pstdev(lost) / math.sqrt(len(lost))
-        if not self._lasts("harm", fall > max(FALL * before, SURE * unsure)):
+        people = (
+            len(lost) / self.students
+        )  # two students' shares of one person are hardly two opinions
+        unsure = statistics.pstdev(lost) / math.sqrt(people)
+        if people < JUDGES or not self._lasts("harm", fall > max(FALL * before, SURE * unsure)):
             return []
         return self._drop(
             step, "harm",

@@ -52,16 +52,18 @@ def split_people(snapshot: Snapshot, config: Config) -> Split:
     """Divide a snapshot for training.
 
     labeled: train people with a placed keypoint. unlabeled: everyone in train or unlabeled with an open, taught
-    keypoint or a placed one. Crowds and val take no part. With data.hold_fold, labeled people of the stored fold are
-    kept out of both; with data.cross_fit, each student leaves out a share of the labeled people of its own.
+    keypoint (see `known_state`) or a placed one. Crowds and val take no part. With data.hold_fold, labeled people of
+    the stored fold are kept out of both; with data.cross_fit, each student leaves out a share of the labeled people of
+    its own.
 
     Raises:
         TrainingError: there is nobody with a label.
     """
     people = snapshot.people
     single = ~people.iscrowd
-    placed = (people.state == PLACED).any(axis=1)
-    open_ = ((people.state == OPEN) & snapshot.taught).any(axis=1)
+    state = known_state(people)
+    placed = (state == PLACED).any(axis=1)
+    open_ = ((state == OPEN) & snapshot.taught).any(axis=1)
     fold = single & placed & (people.split == "train") & people.fold
     held = fold if config.data.hold_fold else np.zeros_like(fold)
     labeled = single & placed & (people.split == "train") & ~held
@@ -75,6 +77,15 @@ def split_people(snapshot: Snapshot, config: Config) -> Split:
     return Split(
         known, np.flatnonzero(unlabeled), np.flatnonzero(fold), leave_out(people, known, config)
     )
+
+
+def known_state(people: People) -> np.ndarray:
+    """(N, K) state of each keypoint as training may know it: labels of people who are not of train are open.
+
+    They came with a file that was imported as unlabeled, to be held against what the students say.
+    """
+    hidden = (people.split != "train")[:, None] & (people.state == PLACED)
+    return np.where(hidden, OPEN, people.state).astype(people.state.dtype)
 
 
 def leave_out(people: People, labeled: np.ndarray, config: Config) -> tuple[np.ndarray, ...]:
@@ -232,7 +243,7 @@ def open_source(
     return Source(
         crops=crops,
         xy_crop=xy_crop.float(),
-        state=torch.from_numpy(people.state.astype(np.int64)),
+        state=torch.from_numpy(known_state(people).astype(np.int64)),
         height=(torch.from_numpy(people.box_xywh[:, 3]) * matrix[:, 1, 1]).float(),
         taught=torch.from_numpy(np.asarray(snapshot.taught)),
         to_crop=cached_to_crop(size_hw),

@@ -39,8 +39,9 @@ Listener = Callable[[Sequence[Votes], Pool, Batch], None]
 class Watch:
     """Told every step of a run; tells events, and knows whether to leave out pseudo-targets and whom to keep.
 
-    alarms: their state. best: the best students on held-out labels so far; empty while there are none. dropped: whether
-    an alarm has ended the learning from pseudo-targets. ledger: where votes and offers are written down.
+    seconds: of training before this process went on with the run. alarms: their state. best: the best students on
+    held-out labels so far; empty while there are none. dropped: whether an alarm has ended the learning from
+    pseudo-targets. ledger: where votes and offers are written down.
     """
 
     def __init__(self, session: Session, steps: int, run: RunFolder):
@@ -50,11 +51,12 @@ class Watch:
         self.alarms = Alarms(steps=steps, students=config.views.students)
         self.best: list[PoseNet] = []
         self.dropped = False
+        self.seconds, self._since = 0.0, time.perf_counter()
         self.means = Means(config)
-        unseen = config.data.hold_fold or config.data.cross_fit > 0
+        self.unseen = config.data.hold_fold or config.data.cross_fit > 0
         self.teaches = config.loss.unlabeled > 0 and len(session.source.split.unlabeled) > 0
         held = min(len(people) for people in validate.judged_on(session))
-        self.guards = unseen and self.teaches and held > 0
+        self.guards = self.unseen and self.teaches and held > 0
         self.every, self.most = looks(config, steps) if self.guards else (0, None)
         if config.train.look_every:
             self.every, self.most = config.train.look_every, None
@@ -69,7 +71,13 @@ class Watch:
 
     def notes(self) -> dict[str, Any]:
         """What must be remembered, besides `best`, to go on exactly."""
-        return {"alarms": self.alarms.to_dict(), "means": self.means.to_dict()}
+        return {
+            "alarms": self.alarms.to_dict(), "means": self.means.to_dict(), "seconds": self.spent(),
+        }  # fmt: skip
+
+    def spent(self) -> float:
+        """Seconds of training so far, in all processes that went on with the run, up to what was saved."""
+        return round(self.seconds + time.perf_counter() - self._since, 2)
 
     def restore(self, notes: dict[str, Any], best: list[PoseNet]) -> None:
         """Go on from `notes`; a state that was written without any begins anew."""
@@ -78,12 +86,13 @@ class Watch:
             self.means.restore(notes["means"], self.session.device)
             self.best = best if self.alarms.best is not None else []
             self.dropped = self.alarms.dropped > 0
+            self.seconds = float(notes.get("seconds", 0.0))
 
     def begin(self, step: int, tell: Tell) -> None:
         """Look before the first step, so that what the students can do by then is known."""
         if self.guards and self.session.share[0] == 0 and self.alarms.best is None:
             self._look(step, tell)
-        self.means.since = time.perf_counter()
+        self.means.since = self._since = time.perf_counter()
 
     def after(self, step: loop.Step, tell: Tell) -> None:
         """Take in a step; tell what it gives rise to.

@@ -129,9 +129,9 @@ def _train(
     metrics = {
         **folder.metrics(),
         "steps": done,
-        "seconds": round(folder.metrics().get("seconds", 0.0) + seconds, 2),
+        "seconds": watcher.spent(),
         "images_per_second": round((done - first) * people / max(seconds, 1e-9), 2),
-        "fold": validate.fold_scores(session, watcher.students()),
+        "fold": validate.fold_scores(session, watcher.students()) if watcher.unseen else {},
         "device": session.device.type,
         **watcher.kept(),
     }

@@ -214,9 +214,9 @@ def command(studio: Studio, asked: Asked) -> str:
 
 
 def table(studio: Studio) -> list[Record]:
-    """Runs, the newest first, each with "labeled", the train people whose labels it began with."""
+    """Runs, the newest first, each with "labeled", the people whose labels it was shown."""
     rows = studio.call("runs")
-    made_of = [ranking.learned_from(studio.project, row["snapshot_id"]) for row in rows]
+    made_of = [ranking.learned_from(studio.project, row["run_id"]) for row in rows]
     return [{**row, "labeled": one["people"]} for row, one in zip(rows, made_of, strict=True)]
 
 
@@ -235,10 +235,12 @@ def result(studio: Studio, run_id: str, rows: Sequence[Record]) -> Record | None
         mine = next((one for one in standing["runs"] if one["run_id"] == run_id), None)
         if mine is None or not standing["people"]:
             return {"missing": "no val set" if mine else "no predictions"}
-        if mine["AP"] is None:
+        if not mine["current"]:
             mine = studio.call("rank", run=run_id)
     except PoseStudioError as error:
         return {"missing": str(error)}
+    if mine["AP"] is None:
+        return {"missing": f"no score: {mine['why']}"}
     found = {
         "AP": mine["AP"], "interval": mine["interval"], "people": standing["people"],
         "rough": standing["rough"],

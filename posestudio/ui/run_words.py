@@ -140,6 +140,16 @@ def _away(row: Mapping[str, Any]) -> str:
     return f"{name} {row['px']:.0f} px" if row["px"] is not None else f"{name} not predicted"
 
 
+def set_aside(done: Mapping[str, Any]) -> str:
+    """What the verb set_val_aside has done."""
+    learned = (
+        f" {done['learned']} of them taught a run, which gets no score by them."
+        if done["learned"]
+        else ""
+    )
+    return f"{done['people']} labeled people are the val set now.{learned}"
+
+
 def aside(people: int) -> str:
     """The offer to make a val set."""
     return f"Set {people} labeled people aside for the score"

@@ -84,8 +84,9 @@ def _left_out(record: Record) -> str:
         f"{record[key]:,} {words}"
         for key, words in (
             ("crowds", "crowds"), ("unreviewed", "people not fully reviewed"), ("unlabeled", "people without a label"),
+            ("learned", "people whose labels it learned before they were val"),
         )
-        if record[key]
+        if record.get(key)
     ]  # fmt: skip
     if record["untaught"]:
         parts.append(
@@ -163,7 +164,7 @@ def compared(found: Record | None) -> str:
         for name, value in zip(found["runs"], (found["first"], found["second"]), strict=True)
     )
     out = (
-        f" {found['left_out']:,} people that one of them has not predicted are left out."
+        f" {found['left_out']:,} people that one of them has learned, or not predicted, are left out."
         if found["left_out"]
         else ""
     )
@@ -190,7 +191,7 @@ def curve_words(curve: Record) -> str:
 
 def old_runs(standings: Record) -> int:
     """How many runs must be scored again for the newest val labels."""
-    return sum(row["AP"] is None for row in standings["runs"]) if standings["people"] else 0
+    return sum(not row["current"] for row in standings["runs"]) if standings["people"] else 0
 
 
 def pseudo(found: Record | None) -> str:

@@ -3,7 +3,7 @@
 import pytest
 
 from posestudio.errors import InputError, NotFound
-from posestudio.store import images, labels, people, splits
+from posestudio.store import documents, images, labels, people, splits
 
 
 def review(store, persons):
@@ -62,6 +62,17 @@ def test_people_are_set_aside_at_random_and_reproducibly(store, add_people):
     assert {row["instance_id"] for row in people.list_people(store, split="val")} == first
 
 
+def test_some_are_set_aside_only_when_the_others_are_not_enough(store, add_people):
+    persons = add_people(12, "train")
+    review(store, persons)
+    splits.make_val(store, at_least=4, last=persons[:8])
+    val = {row["instance_id"] for row in people.list_people(store, split="val")}
+    assert val == set(persons[8:])
+    splits.make_val(store, share=0.5, at_least=1, last=persons[:8])
+    val = {row["instance_id"] for row in people.list_people(store, split="val")}
+    assert len(val) == 6 and set(persons[8:]) < val
+
+
 def test_something_is_left_to_teach(store, add_people):
     review(store, add_people(6, "train"))
     assert splits.make_val(store) == {"people": 3, "groups": 3, "wanted": 3}
@@ -74,6 +85,17 @@ def test_too_few_to_set_aside(store, add_people):
         splits.make_val(store, share=1.5)
 
 
+def test_the_first_people_are_asked_for_every_keypoint(store, add_people):
+    """Somebody cropped at the hips must not settle that nobody is ever asked for knees."""
+    persons = add_people(6, "train")
+    review(store, persons[:4])
+    assert documents.needed(store) == set(range(17))
+    assert splits.counts(store)["splits"]["train"]["reviewed"] == 0
+    review(store, persons[4:5])
+    assert documents.needed(store) == documents.taught(store) == {0}
+    assert splits.counts(store)["splits"]["train"]["reviewed"] == 5
+
+
 def test_counts_and_what_is_taught(store, add_people):
     add_people(2)
     (one, other) = add_people(2, "train")
@@ -84,7 +106,7 @@ def test_counts_and_what_is_taught(store, add_people):
     found = splits.counts(store)
     assert (found["images"], found["people"], found["labeled"]) == (4, 4, 3)
     train = found["splits"]["train"]
-    assert (train["people"], train["reviewed"], train["partly"]) == (2, 1, 1)
+    assert (train["people"], train["reviewed"], train["partly"]) == (2, 0, 2)
     assert found["splits"]["unlabeled"]["open"] == 2
     assert len(splits.untaught(store)) == 15
     people.set_hidden(store, other, True, who="a")

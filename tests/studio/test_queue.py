@@ -203,5 +203,7 @@ def test_people_whom_the_judges_do_not_know_keep_the_doubt_of_their_predictions(
     known.score[150] = [0.9, 0.2, 0.5, np.nan]
     found = queue.doubt(known, box, label, calibrating=np.zeros((200, 4), bool), judges=judges)
     assert found.probability is not None
-    assert found.probability[150, 1] > found.probability[150, 0]
-    assert np.isnan(found.probability[150, 3]) and np.isfinite(found.probability[151]).all()
+    assert found.score[150, 1] > found.score[150, 0]
+    assert np.isnan(found.score[150, 3])
+    assert np.isnan(found.probability[150]).all()  # a rank is not a probability
+    assert np.isfinite(found.probability[151]).all()

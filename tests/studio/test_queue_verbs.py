@@ -103,6 +103,10 @@ def test_suspects_that_somebody_has_seen_stay_away_until_their_labels_change(sto
     }
     assert swaps[9] == 10 and swaps[10] == 9
     assert "swapped" in document["reason"]
+    verbs_labels.mark(store, person, "seen", "ann", keypoint=9)
+    assert person in ids(verbs_queue.queue_(store, order="suspects")), "only one label was kept"
+    left = {row["keypoint"] for row in documents.document(store, person)["suspects"]}
+    assert 9 not in left and 10 in left
     verbs_labels.mark(store, person, "seen", "ann")
     store.write(
         lambda cursor: cursor.execute('UPDATE marks SET "at" = "at" - INTERVAL 1 DAY') and None

@@ -1,12 +1,14 @@
 """Where runs stand: stored predictions scored again on the newest labels, pairs of runs, and AP over labels."""
 
+import dataclasses
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from posestudio.errors import InputError, NotFound
-from posestudio.studio import demo, ranking, scores, training
+from posestudio.studio import demo, ledger, ranking, scores, training, work
 from posestudio.studio.ledger import PREDICTIONS_FILE
 from posestudio.studio.studio import Studio
 
@@ -155,3 +157,54 @@ def test_a_project_without_val_people_says_so(tmp_path):
     assert ranking.refresh(studio)["people"] == 0
     with pytest.raises(InputError, match="no reviewed val person"):
         studio.call("rank", run=run)
+
+
+def test_a_run_is_not_judged_by_people_that_it_learned_from(tmp_path):
+    demo.make_demo(tmp_path / "p", seed=5, counts={"train": 14, "val": 3}, labeled=10)
+    with Studio(tmp_path / "p", hold=True) as studio:
+        run = training.start(studio, preset="supervised", size="tiny", changes={})["run_id"]
+        training.carry_out(studio, run, train=demo._put_students)
+        next_ = training.start(studio, preset="supervised", from_run=run, changes={})["run_id"]
+        training.carry_out(studio, next_, train=demo._put_students)
+        fold = {i for i, held in folded(studio) if held}
+        before = scores.evaluate(studio, run=run)["people"]
+        done = studio.call("set_val_aside", share=0.4, at_least=1)
+        moved = done["people"] - before
+        val = {row["instance_id"] for row in studio.call("people", split="val")}
+        learned = moved - len(val & fold)
+        assert learned > 0 and done["learned"] == learned
+        for name in (run, next_):  # the second learned them through the first
+            found = scores.evaluate(studio, run=name)
+            assert found["learned"] == learned and found["people"] == before + moved - learned
+        told = studio.call("compare_runs", run=next_, other=run)
+        assert told["left_out"] == learned
+        for row in ranking.refresh(studio)["runs"][:2]:
+            assert row["AP"] is None and row["current"] and f"labels of {learned} of" in row["why"]
+
+
+def folded(studio):
+    people = work.now(studio).people
+    return list(zip(people.instance_id.tolist(), people.fold.tolist(), strict=True))
+
+
+def test_a_run_that_has_not_predicted_a_moved_box_has_no_place(studio):
+    run = names(studio)[1]
+    assert ranking.refresh(studio)["runs"][-2]["AP"] is not None
+    person = next(row for row in studio.call("people", split="val") if row["placed"])
+    x, y, w, h = person["box_xywh"]
+    studio.call(
+        "set_box", instance_id=person["instance_id"], box_xywh=[x, y, w, h - 1], who="tester"
+    )
+    row = next(row for row in ranking.refresh(studio)["runs"] if row["run_id"] == run)
+    assert row["AP"] is None and "has not predicted 1 of" in row["why"]
+    work.pool(studio, run=run)
+    row = next(row for row in ranking.refresh(studio)["runs"] if row["run_id"] == run)
+    assert row["AP"] is not None and row["why"] is None
+
+
+def test_a_newly_taught_keypoint_makes_another_revision(studio):
+    snapshot = work.now(studio)
+    people = ranking.judged(snapshot)
+    other = dataclasses.replace(snapshot, taught=~snapshot.taught)
+    assert ledger.revision(people, snapshot) == ledger.revision(people, work.now(studio))
+    assert ledger.revision(people, other) != ledger.revision(people, snapshot)

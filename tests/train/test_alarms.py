@@ -38,6 +38,7 @@ def looked(
     found = []
     for number, score in enumerate(scores):
         step, shares = 50 * (number + 1), [float(place < score * people) for place in range(people)]
+        shares = shares * alarms.students  # both see the same
         alarms.note_best(step, score)
         found += alarms.look(step, shares=shares, peak=peak, peak_unlabeled=unlabeled)
     return [warned.code for warned in found]
@@ -112,6 +113,10 @@ class TestLooks:
     def test_what_few_people_say_must_be_clearer(self):
         assert looked(Alarms(1500, 2), 0.7, 0.5, 0.5, people=60) == ["harm"]
         assert looked(Alarms(1500, 2), 0.7, 0.5, 0.5, people=10) == []
+
+    def test_a_handful_of_people_say_nothing(self):
+        assert looked(Alarms(1500, 2), 1.0, 0.0, 0.0, people=7) == []
+        assert looked(Alarms(1500, 2), 1.0, 0.0, 0.0, people=8) == ["harm"]
 
     def test_students_who_find_nothing_have_nothing_to_lose(self):
         assert looked(Alarms(1500, 2), 0.0, 0.0, 0.0, 0.4, 0.4) == []

@@ -164,6 +164,21 @@ def test_split_people(project: Path, snapshot: snapshots.Snapshot):
     assert free.labeled.tolist() == [0, 1, 2, 3, 4] and free.fold.tolist() == [0, 1]
 
 
+def test_labels_of_people_who_are_not_train_teach_nothing(
+    project: Path, snapshot: snapshots.Snapshot
+):
+    """A file may be imported as unlabeled with its labels, to be held against what the students say."""
+    rows = snapshot.people.take(np.arange(12))
+    rows.state[6] = snapshots.PLACED
+    rows.xy_image[6] = 40.0
+    frozen = snapshots.Snapshot("x", people.SKELETON, rows, np.ones(4, bool))
+    assert 6 in data.split_people(frozen, settings()).unlabeled
+    assert (data.known_state(rows)[6] == snapshots.OPEN).all()
+    assert (data.known_state(rows)[:6] == rows.state[:6]).all()
+    source = data.open_source(frozen, project, settings())
+    assert (source.state[6] == snapshots.OPEN).all() and (source.state[0] == snapshots.PLACED).all()
+
+
 def test_cross_fit_hides_other_labels_from_each_student(
     project: Path, snapshot: snapshots.Snapshot
 ):

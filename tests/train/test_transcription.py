@@ -175,7 +175,7 @@ def test_posecons_is_the_one_student_case():
     generator = torch.Generator().manual_seed(4)
     assert given.unlabeled is not None
     labels = drawn_labels(given)
-    expected = 0.5 * mse(twin(given.labeled), labels, given.labeled_weight)
+    expected = mse(twin(given.labeled), labels, given.labeled_weight)
     with torch.no_grad():
         maps = twin(given.unlabeled)
     theta = draw_theta(generator, len(given.unlabeled))

@@ -99,6 +99,8 @@ def test_a_stop_keeps_a_usable_checkpoint_and_resume_goes_on_exactly(
     assert folder.status() == "stopped"
     assert folder.metrics()["steps"] == 1
     assert sorted(folder.students()) == ["a", "b"]
+    seconds = folder.metrics()["seconds"]
+    (run / "metrics.json").unlink()  # as after a crash: what was saved knows how long it took
     asked = 0
 
     def second() -> bool:
@@ -107,16 +109,19 @@ def test_a_stop_keeps_a_usable_checkpoint_and_resume_goes_on_exactly(
         return asked == 6
 
     worker.run(run, stop=second)
-    assert folder.metrics()["steps"] == 7
+    assert folder.metrics()["steps"] == 7 and folder.metrics()["seconds"] > seconds
     worker.run(run)
     assert people.tensors_equal(run / "state.safetensors", whole / "state.safetensors")
 
 
 def test_a_stop_file_stops_the_run(project: Path, snapshot: str):
-    run = people.write_run(project, "asked", snapshot, {"train.steps": 10_000})
+    run = people.write_run(
+        project, "asked", snapshot, {"train.steps": 10_000, "data.hold_fold": False}
+    )
     folder = RunFolder(run)
     worker.run(run, on_event=lambda event: folder.ask_stop() if event.step else None)
     assert folder.status() == "stopped" and folder.metrics()["steps"] <= 11
+    assert folder.metrics()["fold"] == {}, "its labels taught, so they judge nobody"
 
 
 def test_two_workers_on_one_run_are_refused(whole: Path):

@@ -141,7 +141,7 @@ class Trainer:
     def set_aside(self, *given: Any) -> Update:
         """A fifth of the labeled people become the val set."""
         done = self.studio.call("set_val_aside")
-        gr.Info(f"{done['people']} labeled people are the val set now.")
+        gr.Info(run_words.set_aside(done))
         return self.preview(self._asked(given))
 
     def train(self, *given: Any) -> Update:

@@ -1,6 +1,7 @@
 """The Correct page in a real browser over a real studio: keys, mouse, touch, outbox, undo, conflicts, many people."""
 
 import json
+import re
 import shutil
 import urllib.error
 import urllib.request
@@ -675,6 +676,40 @@ def test_names_are_text(project: Path, app: App, desk: Desk, fresh: Any):
     desk.open(person)
     assert evil[:30] in desk.page.inner_text(".pe-title")
     assert desk.page.evaluate("window.__pwn === undefined")
+
+
+def test_a_tab_shows_what_another_tab_saved(fresh: Any, desk: Desk):
+    person = fresh(lambda d: within(d, LEFT_WRIST) and alone(d))
+    desk.open(person)
+    other = Desk(watched(desk.page.context, desk.app.address), desk.app).open(person)
+    desk.take(LEFT_WRIST).press("Shift+ArrowRight")
+    placed = desk.saved().label(person, LEFT_WRIST)
+    other.until(f"e.shown({LEFT_WRIST}).by === 'label'")
+    assert other.ask(f"shown({LEFT_WRIST}).x") == pytest.approx(placed[1], abs=0.01)
+    other.press("Control+Enter")
+    assert other.saved().label(person, LEFT_WRIST) == placed
+    assert other.seen.complaints == []
+
+
+def test_a_person_who_comes_in_mid_drag_waits_for_its_end(fresh: Any, desk: Desk):
+    one, two = fresh(lambda d: within(d, LEFT_ELBOW) and alone(d)), fresh(alone)
+    asked: list[Any] = []
+    desk.page.route(re.compile(rf"/api/people/{two}($|\?)"), lambda route: asked.append(route))
+    desk.open(one).take(LEFT_ELBOW)
+    x, y = desk.ask(f"point({LEFT_ELBOW})")
+    desk.page.evaluate("id => { window.__coming = window.__editorPage.open(id); }", two)
+    desk.page.mouse.move(x, y)
+    desk.page.mouse.down()
+    desk.page.mouse.move(x + 20, y + 9, steps=3)
+    while not asked:
+        desk.page.wait_for_timeout(20)
+    asked[0].continue_()
+    desk.until(f"e.here({two})")
+    assert desk.ask("person().id") == one
+    desk.page.mouse.up()
+    desk.page.evaluate("window.__coming")
+    assert desk.ask("person().id") == two
+    assert desk.saved().label(one, LEFT_ELBOW)[0] == "placed"
 
 
 def test_the_project_is_whole_after_all_this(app: App, project: Path):

@@ -100,6 +100,21 @@ def test_a_session_says_what_the_project_is(page, studio):
     assert other["token"] != found["token"] and other["project_id"] == found["project_id"]
 
 
+def test_a_page_of_another_project_is_turned_away(page, made):
+    """It was open at this address before; what it asks and sends is of the other project."""
+    project = page.client.get("/api/session").json()["project_id"]
+    edit = page.edit(made.open[1], "label", labels=[placed(0)])
+    for named, status in (("another", 503), (project, 200)):
+        headers = {answers.TOKEN: page.token, edits.PROJECT: named}
+        read = page.client.get(f"/api/people/{made.open[1]}", headers=headers)
+        sent = page.client.post("/api/edits", json={"edits": [edit]}, headers=headers)
+        assert [read.status_code, sent.status_code] == [status, status]
+        if status == 503:
+            assert sent.json()["error"]["kind"] == "busy"
+            assert page.document(made.open[1])["revision"] == 0
+    assert sent.json()["results"][0]["ok"]
+
+
 def test_a_document_holds_everything_of_a_person(page, made):
     found = page.document(made.open[1])
     assert found["image"]["url"] == f"/media/{found['image_id']}" and not found["blind"]

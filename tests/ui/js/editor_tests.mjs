@@ -2,13 +2,18 @@
 
 import { Away, Refused, Server } from "./editor/api.js";
 import { COMMANDS } from "./editor/commands.js";
+import { Deeds } from "./editor/deeds.js";
 import { Camera, around, boxBetween, dragged, grown, inside, isInside } from "./editor/geometry.js";
 import { decode, placement, plane, table } from "./editor/heat.js";
 import { GESTURES, TABLE, bound, chord } from "./editor/keys.js";
 import { History, Person, limbFrom } from "./editor/model.js";
 import { Outbox, onTheWire } from "./editor/outbox.js";
+import { Page } from "./editor/page.js";
 import { deedWords } from "./editor/panel.js";
+import { People } from "./editor/people.js";
 import { Queue, Stopwatch } from "./editor/queue.js";
+import { listenToOutbox } from "./editor/saving.js";
+import { WHOLE } from "./editor/whole.js";
 import { clock, listed, percent } from "./editor/dom.js";
 
 const NAMES = [
@@ -48,13 +53,13 @@ function seeded(seed) {
   };
 }
 
-function makeDocument({ labels = {}, predictions = true, errors = {}, taught = {}, blind = false, previous = null } = {}) {
+function makeDocument({ labels = {}, predictions = true, errors = {}, taught = {}, asked = taught, blind = false, previous = null } = {}) {
   return {
     instance_id: 7, image_id: 3, blind, revision: 40, run_id: "run", calibrated: true, prediction_id: 5,
     image: { url: "/media/3", width: 640, height: 300 }, box: { xywh: [100, 50, 200, 220] }, previous,
     suspects: [], others: [], marks: [],
     keypoints: NAMES.map((name, k) => ({
-      name, state: "open", x: null, y: null, v: 0, absent_reason: null, revision: null, taught: taught[k] ?? true,
+      name, state: "open", x: null, y: null, v: 0, absent_reason: null, revision: null, taught: taught[k] ?? true, asked: asked[k] ?? true,
       prediction: predictions ? { x: 110 + 10 * k, y: 60 + 5 * k, score: 0.5, error: errors[k] ?? 0.1 } : null, ...labels[k],
     })),
   };
@@ -118,20 +123,89 @@ function makeServer() {
   return server;
 }
 
-function makeOutbox(server, { storage = makeStorage(), locks = makeLocks(), project = "p" } = {}) {
+/** Channels as the browser's: each hears the other. */
+function makeChannels() {
+  const both = [new EventTarget(), new EventTarget()];
+  both.forEach((one, i) => {
+    one.postMessage = (data) => both[1 - i].dispatchEvent(Object.assign(new Event("message"), { data: structuredClone(data) }));
+  });
+  return both;
+}
+
+function makeOutbox(server, { storage = makeStorage(), locks = makeLocks(), channel = null, project = "p" } = {}) {
   const later = [];
   const outbox = new Outbox({
-    project, storage, locks, post: (edits) => server.post(edits),
+    project, storage, locks, channel, post: (edits) => server.post(edits),
     later: (run, ms) => { later.push(ms); outbox.retry = run; return null; },
   });
   outbox.waits = later;
   return outbox;
 }
 
+async function soon() {
+  for (let i = 0; i < 50; i += 1) await Promise.resolve();
+}
+
 async function quiet(outbox) {
-  for (let i = 0; i < 50; i += 1) await Promise.resolve();
+  await soon();
   await outbox.flush();
-  for (let i = 0; i < 50; i += 1) await Promise.resolve();
+  await soon();
+}
+
+/** A promise that a test settles. */
+function open() {
+  let settle;
+  const promise = new Promise((resolve) => { settle = resolve; });
+  return Object.assign(promise, { settle });
+}
+
+/** The page without what it draws. `server` also has `document()`: person 7 as it is there now. */
+async function makePage(server = makeServer(), shared = {}) {
+  server.document ??= makeDocument;
+  const page = Object.create(Page.prototype);
+  const nothing = () => {};
+  const outbox = makeOutbox(server, shared);
+  const asked = {
+    get: async () => server.document(),
+    post: async (path) => {
+      page.predicted.push(path);
+      return { document: await server.document() };
+    },
+  };
+  Object.assign(page, {
+    server: asked, outbox, history: new History(), queue: new Queue(), session: { runs: [{}] }, drawn: new Set(), quietly: new Set(),
+    part: { saved: {}, historyBox: {} }, stage: { focus: nothing }, view: { camera: { scale: 1 } },
+    said: [], opened: [], predicted: [], say: (words) => page.said.push(words),
+    async open(id) {
+      page.opened.push(id);
+      return true;
+    },
+    redraw: nothing, reload: nothing, drawQueue: nothing, selected: nothing, banner: nothing, spend: () => 1,
+  });
+  Object.defineProperty(page, "who", { value: "ana" });
+  page.deeds = new Deeds(page);
+  page.people = new People(asked, outbox, () => page.deeds.rest());
+  page.people.photo = async () => null;
+  page.person = (await page.people.get(7)).person;
+  listenToOutbox(page);
+  return page;
+}
+
+/** Drag a keypoint from where it is shown. */
+function drag({ deeds }, k, dx) {
+  deeds.dragPoint(k, dx, 0);
+  deeds.end();
+}
+
+/** A server as above whose document has the labels that it saved. */
+function makeStudio() {
+  const server = makeServer();
+  server.document = () => {
+    const labels = {};
+    for (const { revision, labels: saved = [] } of server.saved) for (const { keypoint, ...one } of saved) labels[keypoint] = { ...one, revision };
+    return { ...makeDocument({ labels }), revision: server.revision };
+  };
+  return server;
 }
 
 const label = (instance, k, x) => ({
@@ -223,8 +297,8 @@ export const tests = {
     const some = new Person(makeDocument({ taught: { 0: false, 1: false } }));
     equal(some.shown(NOSE), null);
     assert(!some.open().includes(0) && !some.uncertain().includes(1));
-    const none = new Person(makeDocument({ predictions: false, taught: Object.fromEntries(NAMES.map((_, k) => [k, false])) }));
-    equal(none.missing().length, 17, "a project without any label asks for all");
+    const fresh = new Person(makeDocument({ taught: { 0: false }, asked: {} }));
+    assert(fresh.shown(NOSE) === null && fresh.open().includes(NOSE), "the first people are asked for all keypoints");
   },
 
   visibility_goes_round_and_keeps_the_place() {
@@ -578,6 +652,179 @@ export const tests = {
     equal(onTheWire({ edit: { deed: "mark" }, bases: {}, follows: [] }), { deed: "mark", after: [] });
   },
 
+  // Several pages
+
+  async another_tabs_edit_is_no_base_before_it_is_shown() {
+    const [server, [one, two]] = [makeStudio(), makeChannels()];
+    const shared = { storage: makeStorage(), locks: makeLocks() };
+    const mine = await makePage(server, { ...shared, channel: one });
+    const other = await makePage(server, { ...shared, channel: two });
+    const answer = open();
+    const now = server.document;
+    server.document = () => answer;
+    drag(mine, L_WRIST, 20);
+    await quiet(mine.outbox);
+    equal(mine.person.bases([L_WRIST]), { 9: 101 }, "its own edit");
+    equal([other.person.shown(L_WRIST).x, other.person.bases([L_WRIST])], [200, { 9: 0 }]);
+    answer.settle(now());
+    await soon();
+    equal([other.person.shown(L_WRIST), other.person.bases([L_WRIST])], [{ x: 220, y: 105, v: 2, by: "label" }, { 9: 101 }]);
+  },
+
+  async another_tabs_edit_of_somebody_else_makes_room_for_the_new_document() {
+    const [server, [one, two]] = [makeStudio(), makeChannels()];
+    const shared = { storage: makeStorage(), locks: makeLocks() };
+    const mine = await makePage(server, { ...shared, channel: one });
+    const other = await makePage(server, { ...shared, channel: two });
+    other.person = new Person({ ...makeDocument(), instance_id: 8 });
+    drag(mine, L_WRIST, 20);
+    await quiet(mine.outbox);
+    equal([mine.people.here(7) !== null, other.people.here(7)], [true, null]);
+  },
+
+  async an_edit_follows_what_waits_only_if_its_author_saw_it() {
+    const server = makeStudio();
+    const shared = { storage: makeStorage(), locks: makeLocks() };
+    const mine = await makePage(server, shared);
+    const other = await makePage(server, shared);
+    server.up = false;
+    drag(mine, L_WRIST, 20);
+    drag(other, L_WRIST, -20);
+    const later = await makePage(server, shared); // which shows both
+    drag(later, L_WRIST, 3);
+    const [first, second, third] = mine.outbox.waiting();
+    equal([first.follows, second.follows, third.follows], [[], [], [first.edit.edit_id, second.edit.edit_id]]);
+    equal(later.person.shown(L_WRIST).x, 183);
+  },
+
+  async a_page_stays_with_its_project() {
+    const projects = { a: { token: "ta", project_id: "a" }, b: { token: "tb", project_id: "b" } };
+    let running = "a";
+    const seen = [];
+    const answer = (status, body) => ({ ok: status < 400, status, json: async () => body });
+    const server = new Server(async (path, { headers }) => {
+      if (path === "/api/session") return answer(200, projects[running]);
+      seen.push([running, headers["X-PoseStudio-Token"] ?? null, headers["X-PoseStudio-Project"]]);
+      if (headers["X-PoseStudio-Token"] === projects[running].token) return answer(200, { results: [] });
+      return answer(403, { error: { kind: "token", message: "over" } });
+    });
+    const says = (promise) => promise.then(() => "fine", (error) => (error instanceof Away ? "away" : error.kind));
+    equal(await says(server.post("/api/edits", {})), "fine");
+    running = "b";
+    equal([await says(server.post("/api/edits", {})), await says(server.post("/api/edits", {}))], ["away", "away"]);
+    running = "a";
+    equal(await says(server.post("/api/edits", {})), "fine");
+    equal(seen, [["a", "ta", "a"], ["b", "ta", "a"], ["b", "ta", "a"], ["a", "ta", "a"]]);
+  },
+
+  // The page
+
+  async a_person_opens_only_where_it_was_drawn() {
+    const server = makeServer();
+    const add = { deed: "add", box: [1, 1, 50, 50], iscrowd: false };
+    const post = server.post;
+    server.post = async (edits) => {
+      const { results } = await post(edits);
+      return { results: results.map((result) => ({ ...result, instance_id: 70 })) };
+    };
+    const page = await makePage(server);
+    for (const image_id of [3, 99]) page.outbox.add({ ...add, image_id }); // as the page Images sends it
+    await quiet(page.outbox);
+    equal([page.opened, page.predicted], [[], []]);
+    page.deeds.mode = "region";
+    page.deeds.drawn([10, 10], [90, 90]);
+    page.deeds.mode = "add";
+    page.deeds.drawn([10, 10], [90, 90]);
+    await quiet(page.outbox);
+    equal([page.opened, page.predicted], [[70], ["/api/people/70/predict"]]);
+    page.deeds.mode = "add";
+    server.up = false;
+    page.deeds.drawn([10, 10], [90, 90]);
+    await quiet(page.outbox);
+    page.person = new Person({ ...makeDocument(), instance_id: 8, image_id: 4 });
+    server.up = true;
+    await quiet(page.outbox);
+    equal([server.saved.length, page.opened], [5, [70]], "another photo is shown by now");
+  },
+
+  async a_person_who_is_shown_no_more_is_not_merged() {
+    const page = await makePage();
+    const was = page.person;
+    await WHOLE.merge(page.deeds, 8, async () => {
+      page.person = new Person({ ...makeDocument(), instance_id: 70 });
+      return true;
+    });
+    equal([page.outbox.waiting(), page.history.done, page.opened], [[], [], []]);
+    page.person = was;
+    await WHOLE.merge(page.deeds, 8, async () => true);
+    equal([page.outbox.waiting().map(({ edit }) => [edit.instance_id, edit.into]), page.opened], [[[7, 8]], [8]]);
+  },
+
+  async undo_takes_back_the_edit_that_it_names() {
+    const server = makeServer();
+    const page = await makePage(server);
+    drag(page, L_WRIST, 20);
+    await quiet(page.outbox);
+    server.up = false;
+    await WHOLE.merge(page.deeds, 8, async () => true);
+    page.deeds.step(true);
+    equal([page.outbox.waiting().length, page.history.done.length, page.said.at(-1)], [1, 2, "Wait until the merge is saved"]);
+    server.up = true;
+    await quiet(page.outbox);
+    page.deeds.step(true);
+    await quiet(page.outbox);
+    equal(server.saved.map((edit) => edit.deed), ["label", "merge", "restore"]);
+    WHOLE.hand(page.deeds, 8, [L_WRIST]);
+    page.deeds.step(true);
+    await quiet(page.outbox);
+    const [hand, undo] = server.saved.slice(-2);
+    equal([hand.deed, undo.deed, undo.undoes], ["hand", "undo", hand.edit_id]);
+  },
+
+  async a_document_waits_for_the_end_of_a_drag() {
+    for (const ask of [(page) => page.refresh(7), (page) => page.predict(7)]) {
+      const server = makeServer();
+      const page = await makePage(server);
+      server.document = () => makeDocument({ labels: { 10: placedAt(5, 5, 2, 35) } });
+      page.deeds.dragPoint(L_WRIST, 4, 0);
+      const asked = ask(page);
+      await soon();
+      page.deeds.dragPoint(L_WRIST, 20, 0);
+      equal([page.person.shown(L_WRIST).x, page.person.shown(R_WRIST).by], [220, "prediction"]);
+      page.deeds.end();
+      await asked;
+      equal([page.person.shown(L_WRIST).x, page.person.shown(R_WRIST).x], [220, 5]);
+      await quiet(page.outbox);
+      equal(server.saved.map((edit) => edit.labels.map(({ keypoint, x }) => [keypoint, x])), [[[9, 220]]]);
+    }
+  },
+
+  async a_drag_that_is_left_lets_the_document_in() {
+    const server = makeServer();
+    const page = await makePage(server);
+    server.document = () => makeDocument({ labels: { 9: placedAt(5, 5, 2, 35) } });
+    page.deeds.nudge(L_WRIST, 1, 0);
+    const asked = page.refresh(7);
+    await soon();
+    page.deeds.cancel();
+    await asked;
+    equal([page.person.shown(L_WRIST).x, server.saved.length], [5, 0]);
+  },
+
+  async who_is_shown_is_no_stranger_after_everybody_else_is_forgotten() {
+    const server = makeStudio();
+    const page = await makePage(server);
+    await page.people.get(8);
+    page.people.clear("other run", 7);
+    equal(page.people.here(8), null);
+    drag(page, L_WRIST, 20);
+    await quiet(page.outbox);
+    drag(page, L_WRIST, 5);
+    await quiet(page.outbox);
+    equal(server.saved.map((edit) => edit.labels[0].base_revision), [0, 101]);
+    assert(Date.now() - page.people.here(7).at > 10_000, "asked for again when it is opened");
+  },
+
   // The server's answers
 
   async a_new_start_of_the_server_is_met_with_a_new_token() {
@@ -621,6 +868,19 @@ export const tests = {
     queue.finish(1, 30);
     equal(queue.words(), "All 4 done");
     equal(queue.pace, 20, "the sitting's own pace");
+  },
+
+  async the_last_question_for_a_queue_counts() {
+    const queue = new Queue();
+    const answers = [open(), open()];
+    const asked = answers.map((answer) => queue.renew(() => answer));
+    answers[1].settle([{ items: [{ instance_id: 2 }] }, [{ run_id: "1" }]]);
+    equal(await asked[1], true);
+    queue.finish(2, 20);
+    answers[0].settle([{ items: [{ instance_id: 1 }] }, []]);
+    equal([await asked[0], queue.words(), queue.newest], [false, "All 1 done", "1"]);
+    equal(await queue.renew(async () => { throw new Error("no such split"); }), true);
+    equal(queue.answer, { items: [], note: "no such split" });
   },
 
   a_time_budget_takes_the_people_that_fit() {

@@ -14,6 +14,7 @@ export class Refused extends Error {
 
 export class Server {
   #token = null;
+  #project; // which one this page is of, once it is known
   #asked = null;
 
   constructor(fetcher = (...args) => fetch(...args), root = "") {
@@ -32,6 +33,8 @@ export class Server {
   async session() {
     this.#asked ??= this.get("/api/session").finally(() => { this.#asked = null; });
     const session = await this.#asked;
+    this.#project ??= session.project_id;
+    if (session.project_id !== this.#project) throw new Away("Another project is open here: load the page anew.");
     this.#token = session.token;
     return session;
   }
@@ -61,8 +64,9 @@ export class Server {
   }
 
   async #send(path, options) {
+    const project = this.#project && { "X-PoseStudio-Project": this.#project };
     try {
-      return await this.fetch(this.root + path, options);
+      return await this.fetch(this.root + path, { ...options, headers: { ...options.headers, ...project } });
     } catch (error) {
       if (error.name === "AbortError") throw error;
       this.#token = null; // whoever answers next may have a new one

@@ -129,7 +129,21 @@ const KEYPOINT = {
   zoomIn: (deeds) => zoom(deeds.page, 1.25),
   zoomOut: (deeds) => zoom(deeds.page, 0.8),
   help: (deeds) => void help(deeds.page.root).then(() => deeds.page.stage.focus({ preventScroll: true })),
-  leave: (deeds) => deeds.page.leave(),
+  /** Escape: end a mode, then a gesture, then leave the photo, so that Tab moves on through the page. */
+  leave(deeds) {
+    const { page, mode } = deeds;
+    deeds.cancel();
+    if (mode !== null) {
+      deeds.mode = null;
+      page.banner("");
+      return deeds.say("Ended");
+    }
+    if (document.activeElement === page.stage) {
+      page.part.tools.querySelector("button").focus();
+      return deeds.say("Left the photo. Tab moves through the page; click the photo or press Shift+Tab to come back");
+    }
+    return deeds.say("");
+  },
 };
 
 /** Every command that a key or a button may name: (deeds, event) -> false when there was nothing to do. */

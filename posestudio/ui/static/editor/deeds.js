@@ -12,6 +12,7 @@ const REASON_LENGTH = 200;
 export class Deeds {
   mode = null; // null, "box", "add", "region", "merge" or "hand"
   #gesture = null;
+  #resting = [];
   #digit = { value: 0, at: -Infinity };
   #warned = "";
 
@@ -103,6 +104,9 @@ export class Deeds {
     const entry = (back ? page.history.done : page.history.undone).at(-1);
     if (!entry && back && this.person) return WHOLE.undoOnServer(this);
     if (!entry) return void this.say(back ? "There is nothing to undo" : "There is nothing to redo");
+    if (entry.deed === "merge" && page.outbox.waiting(entry.instance).some(({ edit }) => edit.edit_id === entry.edit_id)) {
+      return void this.say("Wait until the merge is saved"); // its answer says what takes it back
+    }
     if (this.person?.id === entry.instance) return void this.#take(entry, back);
     return page.open(entry.instance).then((there) => there && this.#take(entry, back));
   }
@@ -139,11 +143,23 @@ export class Deeds {
     return this.#gesture;
   }
 
-  /** End what is going on, and commit it if anything changed. */
-  end() {
+  /** Take what is going on; whoever waits for its end goes on after it. */
+  #close() {
     const gesture = this.#gesture;
     this.#gesture = null;
     this.held = null;
+    for (const go of this.#resting.splice(0)) go();
+    return gesture;
+  }
+
+  /** Resolves when nothing is going on. */
+  async rest() {
+    while (this.#gesture) await new Promise((go) => { this.#resting.push(go); });
+  }
+
+  /** End what is going on, and commit it if anything changed. */
+  end() {
+    const gesture = this.#close();
     if (!gesture || gesture.person !== this.person) return;
     const { person } = this;
     if (gesture.kind === "box") {
@@ -164,9 +180,7 @@ export class Deeds {
 
   /** Leave what is going on as if it had not begun. */
   cancel() {
-    const gesture = this.#gesture;
-    this.#gesture = null;
-    this.held = null;
+    const gesture = this.#close();
     this.drawnBox = null;
     if (gesture && gesture.person === this.person) {
       this.person.apply(gesture.before);

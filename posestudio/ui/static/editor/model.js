@@ -32,8 +32,7 @@ export class Person {
     this.points = doc.keypoints.map((given, k) => this.#point(given, k));
     this.last = this.points.map((point, k) => spot(point) ?? this.prediction(k));
     this.suspects = (doc.suspects ?? []).filter((one) => this.points[one.keypoint]);
-    const taught = doc.keypoints.map((given) => given.taught !== false);
-    this.asked = doc.iscrowd ? taught.map(() => false) : taught.some(Boolean) ? taught : taught.map(() => true);
+    this.asked = doc.keypoints.map((given) => given.asked !== false && !doc.iscrowd);
     for (const changes of waiting) this.apply(changes);
   }
 

@@ -15,7 +15,7 @@ const AT_ONCE = 20;
 const MOST_KNOWN = 500;
 
 /** The people that an edit touches; two edits of one person never travel together. */
-const touched = (edit) => [edit.instance_id, edit.into, edit.to].filter((id) => id !== undefined && id !== null);
+export const touched = (edit) => [edit.instance_id, edit.into, edit.to].filter((id) => id !== undefined && id !== null);
 
 export class Outbox extends EventTarget {
   #memory = new Map();
@@ -24,6 +24,7 @@ export class Outbox extends EventTarget {
   #timer = null;
   #wait = FIRST_WAIT;
   #sending = null;
+  #seen = new Set(); // edit ids that this page made or shows
 
   /**
    * project: text that names the project. post: edits -> results; throws Away or Refused. storage: as localStorage.
@@ -44,6 +45,7 @@ export class Outbox extends EventTarget {
   add(edit, { bases = {}, follows = [], effect = [] } = {}) {
     const whole = { edit_id: crypto.randomUUID(), ...edit };
     const entry = { key: this.#key(whole.edit_id), edit: whole, bases, follows, effect };
+    this.see([entry]);
     this.#put(entry);
     this.#tell("change");
     this.flush();
@@ -54,6 +56,16 @@ export class Outbox extends EventTarget {
   waiting(instance = null) {
     const all = this.#read(this.prefix);
     return instance === null ? all : all.filter((entry) => touched(entry.edit).includes(instance));
+  }
+
+  /** These edits, maybe another page's, are before the eyes of this page's author now. */
+  see(entries) {
+    for (const { edit } of entries) this.#seen.add(edit.edit_id);
+  }
+
+  /** Entries of a person that wait and that this page's author has seen. */
+  seen(instance) {
+    return this.waiting(instance).filter(({ edit }) => this.#seen.has(edit.edit_id));
   }
 
   /** Entries that the server refused and no person has decided about yet. */
@@ -154,10 +166,8 @@ export class Outbox extends EventTarget {
         document: result.document ?? null });
     }
     this.#remove(entry.key);
-    const news = { entry, result };
-    this.channel?.postMessage({ id, ...news });
-    this.#tell(result.ok ? "saved" : "refused", news);
-    this.#tell("change");
+    this.channel?.postMessage({ id, entry, result });
+    this.#news(entry, result);
   }
 
   /** Edits made on top of a saved one follow its revision. */
@@ -172,8 +182,13 @@ export class Outbox extends EventTarget {
 
   #hear(news) {
     if (news?.result?.ok) this.savedAt = news.result.saved_at ?? this.savedAt;
-    this.#tell(news.result.ok ? "saved" : "refused", { entry: news.entry, result: news.result });
     this.#present(true);
+    this.#news(news.entry, news.result);
+  }
+
+  /** An edit has its result; `foreign` when this page has not seen what it did. */
+  #news(entry, result) {
+    this.#tell(result.ok ? "saved" : "refused", { entry, result, foreign: !this.#seen.has(entry.edit.edit_id) });
     this.#tell("change");
   }
 

@@ -13,7 +13,7 @@ import { setAlpha } from "./looking.js";
 import { address, kept, store } from "./memory.js";
 import { History } from "./model.js";
 import { Outbox } from "./outbox.js";
-import { Panel, historyItems } from "./panel.js";
+import { Panel, drawHistory } from "./panel.js";
 import { People } from "./people.js";
 import { Pointer } from "./pointer.js";
 import { Queue, Stopwatch } from "./queue.js";
@@ -35,7 +35,8 @@ export class Page {
   peaks = null;
   hidden = false;
   watch = new Stopwatch();
-  quietly = new Set();
+  quietly = new Set(); // edits whose refusal is only told
+  drawn = new Set(); // edits that add a person who opens when it is there
   #spent = new Map();
   #visited = [];
   #turn = 0;
@@ -80,7 +81,7 @@ export class Page {
       project: name, post: (edits) => this.server.post("/api/edits", { edits }), storage: localStorage,
       locks: navigator.locks ?? null, channel: new BroadcastChannel(`posestudio/${name}`),
     });
-    this.people = new People(this.server, this.outbox);
+    this.people = new People(this.server, this.outbox, () => this.deeds.rest());
     this.people.runs = this.session.runs.length;
     listenToOutbox(this);
     this.history = new History(kept(this.keep.history) ?? {});
@@ -109,7 +110,7 @@ export class Page {
     if (instance === null) {
       const [first] = this.queue.upcoming(null);
       if (first !== undefined) await this.open(first, { patient: true });
-      else this.nobody();
+      else if (this.queue.answer) this.nobody();
     } else {
       this.drawQueue();
       this.#ahead();
@@ -118,18 +119,7 @@ export class Page {
 
   /** Ask for a new queue and, if asked, open its first person. */
   async renew(go = true) {
-    const { order, split, run, minutes } = this.queue.options;
-    if (this.queue.newer) {
-      this.session = await this.#patiently(() => this.server.session());
-      this.people.runs = this.session.runs.length;
-      this.people.clear();
-    }
-    try {
-      const answer = await this.#patiently(() => this.server.get("/api/queue", { order, split, run, minutes, limit: 200 }));
-      this.queue.load(answer, this.session.runs);
-    } catch (error) {
-      this.queue.load({ items: [], note: error.message });
-    }
+    if (!(await this.queue.renew(() => this.#askQueue()))) return;
     this.part.rows.replaceChildren();
     this.drawQueue();
     address(this);
@@ -140,6 +130,17 @@ export class Page {
     else if (!this.person) this.nobody();
   }
 
+  async #askQueue() {
+    const { order, split, run, minutes } = this.queue.options;
+    if (this.queue.newer) {
+      this.session = await this.#patiently(() => this.server.session());
+      this.people.runs = this.session.runs.length;
+      this.people.clear(this.people.run, this.person?.id);
+    }
+    const answer = await this.#patiently(() => this.server.get("/api/queue", { order, split, run, minutes, limit: 200 }));
+    return [answer, this.session.runs];
+  }
+
   /** Again and again while the server is away. */
   async #patiently(ask) {
     for (let i = 0; ; i += 1) {
@@ -147,7 +148,7 @@ export class Page {
         return await ask();
       } catch (error) {
         if (!(error instanceof Away) || this.gone.signal.aborted) throw error;
-        this.say("The server is away. Trying again.");
+        this.say(`${error.message} Trying again.`);
         await sleep(RETRY[Math.min(i, RETRY.length - 1)]);
       }
     }
@@ -168,6 +169,7 @@ export class Page {
     const late = setTimeout(() => turn === this.#turn && this.part.frame.classList.add("loading"), 150);
     try {
       const found = await (patient ? this.#patiently(() => this.people.get(id)) : this.people.get(id));
+      await this.deeds.rest();
       if (turn !== this.#turn) return false;
       this.#show(found, from);
       return true;
@@ -257,11 +259,7 @@ export class Page {
     if (this.people.here(id)?.person.doc.blind) return loud ? this.say("Held-out people get no predictions") : undefined;
     this.say("The students look again");
     try {
-      await this.outbox.flush();
-      const { document: doc } = await this.server.post(`/api/people/${id}/predict`, { run: this.person?.doc.run_id ?? null });
-      const ready = this.people.here(id);
-      if (ready) ready.heat = null;
-      if (doc && this.people.take(doc) && this.person?.id === id) {
+      if ((await this.people.predict(id, this.person?.doc.run_id ?? null)) && this.person?.id === id) {
         this.reload();
         this.say("New prediction");
       }
@@ -269,13 +267,6 @@ export class Page {
       this.say(error instanceof Away ? "The prediction waits: the server is away" : error.message);
     }
     return undefined;
-  }
-
-  step(by) {
-    const { person } = this;
-    const id = this.queue.step(person?.id ?? null, by) ?? (this.queue.item(person?.id) ? null : by > 0 ? person?.doc.neighbors?.after : person?.doc.neighbors?.before);
-    if (id === null || id === undefined) return this.say(by > 0 ? "This is the last person" : "This is the first person");
-    return void this.open(id, { from: person?.id ?? null });
   }
 
   goBack() {
@@ -333,7 +324,7 @@ export class Page {
     this.ghosts = false;
     this.stopping = false;
     this.heat.draw(this.deeds.selected);
-    this.drawHistory();
+    drawHistory(this);
   }
 
   /** A keypoint in words. */
@@ -364,38 +355,11 @@ export class Page {
     drawRows(this.part, { queue: this.queue, current: this.person?.id ?? null, open: (id) => this.open(id, { from: this.person?.id ?? null }) });
   }
 
-  async drawHistory() {
-    if (!this.part.historyBox.open || !this.person) return;
-    const { person, deeds: { selected } } = this;
-    try {
-      const { rows } = await this.server.get(`/api/people/${person.id}/history`);
-      if (person === this.person && selected === this.deeds.selected) this.part.history.replaceChildren(...historyItems(rows, selected));
-    } catch (error) {
-      this.part.history.replaceChildren(el("li.pe-quiet", {}, error.message));
-    }
-  }
-
-  /** Escape: end a mode, then a gesture, then leave the photo, so that Tab moves on through the page. */
-  leave() {
-    const { deeds } = this;
-    deeds.cancel();
-    if (deeds.mode !== null) {
-      deeds.mode = null;
-      this.banner("");
-      return this.say("Ended");
-    }
-    if (document.activeElement === this.stage) {
-      this.part.tools.querySelector("button").focus();
-      return this.say("Left the photo. Tab moves through the page; click the photo or press Shift+Tab to come back");
-    }
-    return this.say("");
-  }
-
   // Edits
 
   /** Send an edit of this page: into the outbox, with what its author knew. */
   send(edit, { bases = {}, effect = [] } = {}) {
-    const follows = this.outbox.waiting(edit.instance_id).map((entry) => entry.edit.edit_id);
+    const follows = this.outbox.seen(edit.instance_id).map((entry) => entry.edit.edit_id);
     return this.outbox.add({ who: this.who, ...edit }, { bases, follows, effect });
   }
 

@@ -106,8 +106,20 @@ export function deedWords(row, before) {
   return parts.join(", ") || "saved again";
 }
 
+/** The history of the keypoint in hand, while its part of the page is open. */
+export async function drawHistory(page) {
+  const { part, person, deeds: { selected } } = page;
+  if (!part.historyBox.open || !person) return;
+  try {
+    const { rows } = await page.server.get(`/api/people/${person.id}/history`);
+    if (person === page.person && selected === page.deeds.selected) part.history.replaceChildren(...historyItems(rows, selected));
+  } catch (error) {
+    part.history.replaceChildren(el("li.pe-quiet", {}, error.message));
+  }
+}
+
 /** The history of one keypoint as list items, the newest first. */
-export function historyItems(rows, k) {
+function historyItems(rows, k) {
   const own = rows.filter((row) => row.keypoint === k);
   if (!own.length) return [el("li.pe-quiet", {}, "Nobody has decided this keypoint yet.")];
   return own.map((row, i) => {

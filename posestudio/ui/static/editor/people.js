@@ -17,18 +17,23 @@ export class People {
   #photos = new Map();
   run = "";
 
-  constructor(server, outbox) {
-    Object.assign(this, { server, outbox });
+  /** rest: resolves when no gesture is under way; until then nobody's points are replaced. */
+  constructor(server, outbox, rest = async () => {}) {
+    Object.assign(this, { server, outbox, rest });
   }
 
-  /** Forget everybody, such as for another run. */
-  clear(run = this.run) {
+  /** Forget everybody, such as for another run; who is shown is asked for again when opened. */
+  clear(run, shown = null) {
     this.run = run;
-    this.#kept.clear();
+    for (const [id, { ready }] of this.#kept) {
+      if (id === shown && ready) Object.assign(ready, { heat: null, at: 0 });
+      else this.#kept.delete(id);
+    }
   }
 
+  /** Forget a person who is here; #load sees to one who is on the way. */
   forget(id) {
-    this.#kept.delete(id);
+    if (this.here(id)) this.#kept.delete(id);
   }
 
   /** A person who is here already: {person, photo, heat, at}, or null. */
@@ -77,6 +82,7 @@ export class People {
   #fill(person, doc) {
     const waiting = this.outbox.waiting(person.id).filter(({ edit }) => edit.instance_id === person.id);
     person.load(doc, waiting.map((entry) => entry.effect));
+    this.outbox.see(waiting);
     for (const { edit } of waiting) {
       if (edit.deed === "box") person.box = [...edit.box];
       if (edit.deed === "hide" || edit.deed === "restore") doc.hidden = edit.deed === "hide";
@@ -96,7 +102,19 @@ export class People {
   /** Ask for a person again; resolves to whether something newer came. */
   async refresh(id) {
     const doc = await this.server.get(`/api/people/${id}`, { run: this.run });
+    await this.rest();
     return this.take(doc);
+  }
+
+  /** Let the students of a run look again; resolves to whether something newer came. */
+  async predict(id, run) {
+    await this.outbox.flush();
+    const { document: doc } = await this.server.post(`/api/people/${id}/predict`, { run });
+    await this.rest();
+    const ready = this.here(id);
+    if (!ready || !doc) return false;
+    ready.heat = null;
+    return this.take(doc) || this.refresh(id);
   }
 
   /** An edit was saved: the keypoints that it touched have this revision now. */

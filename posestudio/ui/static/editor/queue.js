@@ -11,6 +11,8 @@ export const BUDGETS = [["", "No time limit"], ["10", "10 minutes"], ["20", "20 
 const ENOUGH = 3;
 
 export class Queue {
+  #renewal = 0;
+
   constructor(saved = {}) {
     this.options = { order: "", split: "", run: "", minutes: "", ...saved.options };
     this.answer = saved.answer ?? null;
@@ -34,6 +36,15 @@ export class Queue {
     const asks = this.answer && !run && !["random", "marked"].includes(order) && split !== "val";
     const newest = runs[0]?.run_id ?? null;
     this.newer = asks && ![null, this.newest, this.answer.run_id].includes(newest) ? newest : null;
+  }
+
+  /** Ask for a new queue: `ask` resolves to what `load` takes. Resolves to whether it was loaded: the last question counts. */
+  async renew(ask) {
+    const turn = (this.#renewal += 1);
+    const found = await ask().catch((error) => [{ items: [], note: error.message }]);
+    if (turn !== this.#renewal) return false;
+    this.load(...found);
+    return true;
   }
 
   /** A new queue, as the server answered, which knew of these runs. */

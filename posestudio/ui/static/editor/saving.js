@@ -2,6 +2,8 @@
 
 import { clock, count } from "./dom.js";
 import { conflicts } from "./conflicts.js";
+import { touched } from "./outbox.js";
+import { drawHistory } from "./panel.js";
 
 /** Deeds after which others in the photo look different. */
 const BESIDE = new Set(["merge", "hand", "hide", "restore"]);
@@ -9,8 +11,8 @@ const BESIDE = new Set(["merge", "hand", "hide", "restore"]);
 export function listenToOutbox(page) {
   const { outbox } = page;
   outbox.addEventListener("change", () => drawSaved(page));
-  outbox.addEventListener("saved", ({ detail: { entry, result } }) => saved(page, entry, result));
-  outbox.addEventListener("refused", ({ detail: { entry, result } }) => refused(page, entry, result));
+  outbox.addEventListener("saved", ({ detail }) => saved(page, detail));
+  outbox.addEventListener("refused", ({ detail }) => refused(page, detail));
 }
 
 /** The words about what is saved: only the server's answer makes an edit "saved". */
@@ -28,18 +30,22 @@ export function drawSaved({ outbox, part }) {
   part.saved.className = `pe-saved ${kind}`;
 }
 
-function saved(page, { edit, bases, effect }, result) {
+function saved(page, { entry: { edit, bases, effect }, result, foreign }) {
+  const shown = page.person?.id;
+  const changed = foreign ? touched(edit) : []; // by another page: their revisions count here once they are seen
   if (Number.isInteger(result.revision)) {
-    page.people.saved(edit.instance_id, Object.keys(bases).map(Number), result.revision, { at: result.saved_at });
+    const keypoints = foreign ? [] : Object.keys(bases).map(Number);
+    page.people.saved(edit.instance_id, keypoints, result.revision, { at: result.saved_at });
   }
+  for (const id of changed) if (id !== shown) page.people.forget(id);
   const mine = page.history.done.find((entry) => entry.edit_id === edit.edit_id);
   if (edit.deed === "merge" && mine) {
     mine.back = result.moved?.length ? { deed: "undo", instance_id: edit.into, undoes: edit.edit_id } : { deed: "restore" };
   }
   if (edit.deed === "add" && Number.isInteger(result.instance_id)) added(page, edit, result.instance_id);
-  else if (BESIDE.has(edit.deed) || (edit.deed === "undo" && !effect.length)) beside(page);
-  if (page.person?.id === edit.instance_id) {
-    page.drawHistory();
+  else if (BESIDE.has(edit.deed) || (edit.deed === "undo" && !effect.length) || changed.includes(shown)) beside(page);
+  if (shown === edit.instance_id) {
+    drawHistory(page);
     page.redraw();
   }
 }
@@ -51,14 +57,17 @@ function beside(page) {
   page.refresh(page.person.id);
 }
 
-/** A person that was drawn is there: open it, and let the students look. */
-async function added(page, { iscrowd }, id) {
-  beside(page);
-  if (iscrowd || !(await page.open(id, { from: page.person?.id ?? null }))) return;
+/** Somebody is new in a photo: one that was drawn here opens, and the students look, if the photo is still shown. */
+async function added(page, { edit_id, image_id }, id) {
+  const drawn = page.drawn.delete(edit_id);
+  const here = () => page.person?.doc.image_id === image_id;
+  if (here()) beside(page);
+  if (drawn) await page.deeds.rest();
+  if (!drawn || !here() || !(await page.open(id, { from: page.person.id }))) return;
   if (!page.person.doc.blind && page.session.runs?.length) page.predict(id);
 }
 
-function refused(page, { edit }, result) {
+function refused(page, { entry: { edit }, result }) {
   page.history.forget(edit.edit_id);
   if (page.quietly.delete(edit.edit_id) && result.error?.kind !== "conflict") {
     page.outbox.drop(edit.edit_id);

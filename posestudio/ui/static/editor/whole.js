@@ -29,9 +29,9 @@ function send(deeds, edit, back, words, { before = [], after = [] } = {}) {
   const keypoints = after.map((change) => change.keypoint);
   const bases = person.bases(keypoints);
   person.apply(after);
-  const entry = page.send({ instance_id: person.id, ...edit }, { bases, effect: after });
-  page.history.push({ edit_id: entry.edit.edit_id, instance: person.id, deed, more, before, after, words, back });
-  return entry;
+  const { edit: { edit_id } } = page.send({ instance_id: person.id, ...edit }, { bases, effect: after });
+  const undo = back.deed === "undo" ? { ...back, undoes: edit_id } : back;
+  page.history.push({ edit_id, instance: person.id, deed, more, before, after, words, back: undo });
 }
 
 const mark = (deeds, kind, more = {}) => deeds.page.send({ deed: "mark", instance_id: deeds.person.id, kind, ...more });
@@ -52,6 +52,15 @@ function onwards(deeds) {
   const other = page.queue.items.length ? null : person.doc.neighbors?.after;
   if (next ?? other) return void page.open(next ?? other, { from: person.id });
   return page.finished();
+}
+
+/** The person `by` places on in the queue, or beside this one in the project. */
+function step({ page }, by) {
+  const { person, queue } = page;
+  const beside = by > 0 ? person?.doc.neighbors?.after : person?.doc.neighbors?.before;
+  const id = queue.step(person?.id ?? null, by) ?? (queue.item(person?.id) ? null : beside) ?? null;
+  if (id === null) return page.say(by > 0 ? "This is the last person" : "This is the first person");
+  return void page.open(id, { from: person?.id ?? null });
 }
 
 const focus = (deeds) => deeds.page.stage.focus({ preventScroll: true });
@@ -108,7 +117,8 @@ export const WHOLE = {
     }
     ended(deeds);
     const region = mode === "region";
-    page.send({ deed: "add", image_id: person.doc.image_id, box, iscrowd: region });
+    const { edit } = page.send({ deed: "add", image_id: person.doc.image_id, box, iscrowd: region });
+    if (!region) page.drawn.add(edit.edit_id);
     deeds.say(region ? "Region to ignore: kept" : "New person: it opens as soon as the server has it");
     deeds.redraw();
   },
@@ -130,10 +140,11 @@ export const WHOLE = {
     deeds.redraw();
   },
 
-  async merge(deeds, into) {
+  async merge(deeds, into, ask = confirm) {
     const { page, person } = deeds;
     const words = `Person ${person.id} is hidden; keypoints that person ${into} lacks go over to it.`;
-    if (!(await confirm(page.root, `Merge into person ${into}?`, words, "Merge"))) return focus(deeds);
+    const sure = await ask(page.root, `Merge into person ${into}?`, words, "Merge");
+    if (!sure || person !== deeds.person) return focus(deeds);
     send(deeds, { deed: "merge", into }, { deed: "undo" }, "the merge");
     page.queue.finish(person.id, 0, true);
     page.open(into, { from: person.id });
@@ -192,8 +203,8 @@ export const PEOPLE = {
   },
   predictAgain: (deeds) => deeds.page.predict(deeds.person.id, true),
 
-  nextPerson: (deeds) => deeds.page.step(1),
-  lastPerson: (deeds) => deeds.page.step(-1),
+  nextPerson: (deeds) => step(deeds, 1),
+  lastPerson: (deeds) => step(deeds, -1),
   back: (deeds) => deeds.page.goBack(),
   skip(deeds) {
     mark(deeds, "skip");

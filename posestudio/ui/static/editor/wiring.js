@@ -4,6 +4,7 @@ import { line } from "./dialogs.js";
 import { el } from "./dom.js";
 import { listen } from "./keys.js";
 import { setAlpha, setHeat } from "./looking.js";
+import { drawHistory } from "./panel.js";
 import { drawSaved } from "./saving.js";
 
 const CHOOSERS = ["order", "split", "run", "minutes"];
@@ -41,7 +42,7 @@ export function wire(page, signal) {
   choose(part.heatShow, () => setHeat(page, part.heatShow.value));
   on(part.renew, "click", () => page.renew());
   on(part.heatAlpha, "input", () => setAlpha(page));
-  on(part.historyBox, "toggle", () => page.drawHistory());
+  on(part.historyBox, "toggle", () => drawHistory(page));
   on(part.who, "click", () => rename(page));
   on(document, "click", (event) => {
     for (const menu of root.querySelectorAll("details.pe-menu[open]")) if (!menu.contains(event.target)) menu.open = false;
@@ -70,7 +71,7 @@ async function rename(page) {
 /** Another order, split, run or time: a new queue. */
 function chosen(page, name) {
   const { part, queue, people } = page;
-  if (name === "run") people.clear(part.run.value);
+  if (name === "run") people.clear(part.run.value, page.person?.id);
   if (name === "split" && part.split.value === "val") part.order.value = "random";
   queue.options = Object.fromEntries(CHOOSERS.map((one) => [one, part[one].value]));
   page.renew();

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
+from posestudio.studio.photos import DETECTOR_FILE
 from posestudio.studio.studio import create
 from tests import edited
 from tests.studio.test_incoming import coco
@@ -234,6 +235,25 @@ def boxes(app: App, image: int) -> dict[int, list[float]]:
     return {person["instance_id"]: person["box_xywh"] for person in people}
 
 
+def holding(page: Page, where: str | Callable[[str], bool]) -> list[Route]:
+    """Requests that are kept from their server, as they come."""
+    held: list[Route] = []
+    page.route(where, lambda route: held.append(route))
+    return held
+
+
+def next_of(page: Page, held: list[Route]) -> Route:
+    """The request that is held longest, once there is one."""
+    while not held:
+        page.wait_for_timeout(20)
+    return held.pop(0)
+
+
+def body(route: Route) -> dict[str, Any]:
+    """What a held request says."""
+    return json.loads(route.request.post_data or "{}")
+
+
 def saved(page: Page) -> None:
     """Wait until every edit has its answer."""
     page.wait_for_function(
@@ -351,3 +371,188 @@ def test_find_people_says_plainly_that_it_cannot(shared, look):
     page.goto(shared.address + "/?image=1")
     page.get_by_role("button", name="Find people").click()
     page.get_by_text("The person detector's weights are not on this machine").wait_for()
+
+
+def hide_first(page: Page) -> None:
+    page.locator(".pg-box").wait_for()
+    page.locator(".pg-box").focus()
+    page.keyboard.press("Delete")
+    page.get_by_text("is hidden. Labels are kept").wait_for()
+
+
+def test_undo_in_a_toast_brings_nobody_onto_another_photo(shared, look):
+    app, page = shared, look(shared).page
+    page.goto(app.address + "/?image=6")
+    (person,) = boxes(app, 6)
+    hide_first(page)
+    saved(page)
+    page.keyboard.press("d")
+    expect(page.locator(".pg-place")).to_contain_text("7 of")
+    page.locator(".ps-toast-action").click()
+    saved(page)
+    expect(page.locator(".pg-box")).to_have_count(1)
+    assert list(boxes(app, 6)) == [person]  # it is back where it was
+
+
+def test_a_late_refusal_brings_nobody_onto_another_photo(shared, look):
+    app, page = shared, look(shared).page
+    held = holding(page, "**/api/edits")
+    page.goto(app.address + "/?image=8")
+    hide_first(page)
+    page.keyboard.press("d")
+    expect(page.locator(".pg-place")).to_contain_text("9 of")
+    request = next_of(page, held)
+    (edit,) = body(request)["edits"]
+    error = {"kind": "invalid", "message": "Not today."}
+    request.fulfill(json={"results": [{"edit_id": edit["edit_id"], "ok": False, "error": error}]})
+    page.get_by_text("Not today.").wait_for()
+    expect(page.locator(".pg-box")).to_have_count(1)
+    page.keyboard.press("a")
+    expect(page.locator(".pg-place")).to_contain_text("8 of")
+    expect(page.locator(".pg-box")).to_have_count(1)
+
+
+def test_undo_after_a_refresh_is_seen(made, start, look):
+    app = start(made.folder)
+    page = look(app).page
+    page.goto(app.address + "/?image=1")
+    box = page.locator(".pg-box")
+    box.wait_for()
+    (before,) = boxes(app, 1).values()
+    name = box.get_attribute("aria-label") or ""
+    box.focus()
+    page.keyboard.press("Shift+ArrowRight")
+    saved(page)
+    page.locator("#pg-photo-split").select_option("val")
+    page.get_by_text("1 photo now in val").wait_for()
+    page.get_by_role("button", name="Undo", exact=True).click()
+    expect(box).to_have_attribute("aria-label", name)
+    saved(page)
+    assert list(boxes(app, 1).values()) == [before]
+
+
+HEARD = """
+window.heard = 0;
+const add = EventTarget.prototype.addEventListener;
+EventTarget.prototype.addEventListener = function (name, listener, options) {
+  if (name === 'change' && this.constructor.name === 'Edits') {
+    window.heard += 1;
+    options?.signal?.addEventListener('abort', () => { window.heard -= 1; });
+  }
+  return add.call(this, name, listener, options);
+};
+"""
+
+
+def test_a_photo_that_is_left_hears_of_no_edits(shared, look):
+    page = look(shared).page
+    page.add_init_script(HEARD)
+    page.goto(shared.address)
+    for _ in range(3):
+        page.locator(".pg-link").first.click()
+        page.locator(".pg-box").first.wait_for()
+        assert page.evaluate("heard") == 1
+        page.keyboard.press("Escape")
+        page.locator(".pg-card").first.wait_for()
+    assert page.evaluate("heard") == 0
+
+
+def with_detector(project: Path) -> Path:
+    """The project, with a file that passes for the detector's weights: no search may reach the server."""
+    (project / "weights").mkdir(exist_ok=True)
+    (project / "weights" / DETECTOR_FILE).touch()
+    return project
+
+
+def test_what_was_refused_stays_while_people_are_looked_for(tmp_path, start, look):
+    create(tmp_path / "project")
+    app = start(with_detector(tmp_path / "project"))
+    page = look(app).page
+    held = holding(page, "**/api/photos/detect")
+    page.goto(app.address)
+    page.get_by_text("No photos yet").wait_for()
+    page.evaluate(DROP, [["one.png", list(png(1))], ["bad.png", list(b"no image")]])
+    page.get_by_role("button", name="Add 2 files").click()
+    page.get_by_text("Looking for people: photo 1 of 1").wait_for()
+    assert "bad.png" in page.inner_text(".ps-refused")
+    on = page.get_by_role("link", name="Go to Correct")
+    expect(on).to_have_count(0)  # it would end the search
+    next_of(page, held).fulfill(json={"people": [1]})
+    page.get_by_text("1 person found").wait_for()
+    on.wait_for()
+    assert "bad.png" in page.inner_text(".ps-refused")
+    page.locator(".pg-card .pg-check").click()
+    page.get_by_role("button", name="Find people").click()
+    search = next_of(page, held)
+    page.evaluate(DROP, [["two.png", list(png(2))]])
+    page.get_by_role("heading", name="Add 1 photo").wait_for()
+    search.fulfill(json={"people": []})
+    page.get_by_text("Nobody was found").wait_for()
+    expect(page.locator(".pg-progress")).to_have_count(0)
+    expect(page.get_by_role("heading", name="Add 1 photo")).to_be_visible()
+
+
+def test_searches_for_people_wait_for_each_other(made, start, look):
+    app = start(with_detector(made.folder))
+    page = look(app).page
+    held = holding(page, "**/api/photos/detect")
+    page.goto(app.address + "/?image=1")
+    page.get_by_role("button", name="Find people").click()
+    page.keyboard.press("d")
+    expect(page.locator(".pg-place")).to_contain_text("2 of")
+    page.get_by_role("button", name="Find people").click()
+    expect(page.locator(".pg-progress")).to_have_count(2)
+    for image, left in ((1, 1), (2, 0)):
+        search = next_of(page, held)
+        assert body(search)["images"] == [image] and held == []
+        search.fulfill(json={"people": []})
+        expect(page.locator(".pg-progress")).to_have_count(left)
+
+
+def test_every_one_of_many_photos_gets_its_box(tmp_path, start, look):
+    create(tmp_path / "project")
+    app = start(tmp_path / "project")
+    page = look(app).page
+    numbers = list(range(1, 12_002))
+    counts = ("images", "people", "labeled", "predicted", "duplicates")
+    taken = {**dict.fromkeys(counts, 0), "images": 12_001, "image_ids": numbers}
+    line = json.dumps({"taken": {**taken, "refused": [], "notes": []}}) + "\n"
+    asked_for: list[list[int]] = []
+
+    def whole(route: Route) -> None:
+        images = body(route)["images"]
+        asked_for.append(images)
+        route.fulfill(json={"people": images})
+
+    page.route("**/api/uploads/*/take", lambda route: route.fulfill(body=line))
+    page.route("**/api/photos/whole", whole)
+    page.goto(app.address)
+    page.get_by_text("No photos yet").wait_for()
+    page.evaluate(DROP, [["all.zip", [1]]])
+    page.get_by_role("radio", name="The whole photo").check()
+    page.get_by_role("button", name="Add 1 file").click()
+    page.get_by_text("12,001 person boxes").wait_for()
+    assert [len(part) for part in asked_for] == [5000, 5000, 2001]
+    assert sum(asked_for, []) == numbers
+
+
+@pytest.mark.parametrize("held_at", ["take", "?name=25.png"])
+def test_stop_ends_what_is_being_sent_and_tells_what_came_in(tmp_path, start, look, held_at):
+    """Of 26 files 24 are taken in together; stopped while these come in, or while the others are sent."""
+    create(tmp_path / "project")
+    app = start(tmp_path / "project")
+    page = look(app).page
+    held = holding(page, lambda url: "/api/uploads/" in url and url.endswith(held_at))
+    page.goto(app.address)
+    page.locator("#pg-files").set_input_files(given(*((f"{n}.png", png(n)) for n in range(26))))
+    page.get_by_role("button", name="Add 26 files").click()
+    request = next_of(page, held)
+    page.get_by_role("button", name="Stop").click()
+    if held_at == "take":
+        page.get_by_text("Stopping …").wait_for()
+        request.continue_()
+    page.get_by_text("24 photos added").wait_for()
+    page.get_by_text("Stopped: 2 of 26 files did not come in.").wait_for()
+    assert asked(app, "/api/overview")["counts"]["images"] == 24
+    ended = tmp_path / "project" / "cache" / "uploads"
+    assert [path for path in ended.rglob("*") if path.is_file()] == []

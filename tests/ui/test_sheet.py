@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from posestudio.core.skeleton import COCO17
+from posestudio.studio.studio import Studio, create
 from tests import edited
 from tests.edited import BAD
 from tests.ui.browsers import App, Seen, watched
@@ -27,6 +28,18 @@ def app(tmp_path: Path) -> Iterator[App]:
     studio = App(made.folder).start()
     yield studio
     studio.kill()
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Iterator[App]:
+    """A studio with a photo and no label."""
+    create(tmp_path / "project", COCO17.to_dict())
+    with Studio(tmp_path / "project", hold=True) as studio:
+        photo = edited.photo(tmp_path, 1)
+        studio.call("import_images", paths=[str(photo)], boxes="full")
+    app = App(tmp_path / "project").start()
+    yield app
+    app.kill()
 
 
 @pytest.fixture
@@ -242,3 +255,14 @@ def test_the_ring_lies_on_the_point_and_leaves_its_pixel_free(app, seen):
     wide = page.evaluate("document.scrollingElement.scrollWidth")
     assert wide <= 420 and page.locator(".sh-card").count() == 24
     assert seen.complaints == []
+
+
+def test_before_the_first_label_it_says_what_to_do(bare, browser):
+    page = browser.new_page()
+    seen = []
+    page.on("console", lambda message: seen.append(message.text) if message.type == "error" else 0)
+    page.goto(bare.address + "/sheet")
+    page.get_by_text("Train a pair of students first").wait_for()
+    assert page.get_by_label("Keypoint", exact=True).locator("option").count() == 17
+    assert seen == []
+    page.close()

@@ -6,6 +6,7 @@ import { button, heard, many } from "../shared/page.js";
 
 const AT_ONCE = 24; // photos that are taken in together
 const SENDING = 3; // files on their way at once
+const DETECT = 4; // photos of one call of the detector
 const BIG = /\.(zip|mp4|mov|avi|mkv|webm)$/i;
 const HIDDEN = /(^|\/)(\.|Thumbs\.db$|desktop\.ini$|__MACOSX\/)/i;
 
@@ -56,13 +57,17 @@ export class Adding {
   /** server: with `session()`; tell: ({sent, taken, whole, doing}) while it goes. */
   constructor(server, token, who, tell) {
     Object.assign(this, { server, token, who, tell });
-    this.stopped = false;
+    this.sending = new AbortController();
     this.total = { images: 0, people: 0, labeled: 0, predicted: 0, duplicates: 0, image_ids: [], refused: [], notes: [] };
   }
 
+  /** Send no more; what is being taken in comes in whole, files that were sent without it are forgotten. */
   stop() {
-    this.stopped = true;
-    this.request?.abort();
+    this.sending.abort();
+  }
+
+  get stopped() {
+    return this.sending.signal.aborted;
   }
 
   /** All of it; returns the totals. options: {split, group}. */
@@ -79,14 +84,16 @@ export class Adding {
     try {
       for (const part of parts) {
         const numbers = await this.#send(drop, part);
-        if (numbers.length && !this.stopped) await this.#take(drop, numbers, options);
+        if (this.stopped) break;
+        if (numbers.length) await this.#take(drop, numbers, options);
         this.done += part.length;
         this.#say();
-        if (this.stopped) break;
       }
     } finally {
       this.#post(`/api/uploads/${drop}/end`, {}).catch(() => {});
     }
+    const left = this.whole - this.done;
+    if (left) this.total.notes.push(`stopped: ${left.toLocaleString("en-US")} of ${many(this.whole, "file")} did not come in`);
     return this.total;
   }
 
@@ -102,7 +109,11 @@ export class Adding {
         try {
           numbers.push((await this.#upload(`/api/uploads/${drop}?name=${encodeURIComponent(next.name)}`, next.file)).number);
         } catch (error) {
-          if (error instanceof Away) throw error;
+          if (this.stopped) return;
+          if (error instanceof Away) {
+            this.stop();
+            throw error;
+          }
           this.total.refused.push([next.name, error.message]);
         }
         this.sent += 1;
@@ -116,7 +127,7 @@ export class Adding {
 
   async #upload(path, file) {
     const headers = { "X-PoseStudio-Token": this.token(), "Content-Type": "application/octet-stream" };
-    return answer(await this.#fetch(path, { method: "POST", headers, body: file }));
+    return answer(await this.#fetch(path, { method: "POST", headers, body: file, signal: this.sending.signal }));
   }
 
   async #take(drop, numbers, options) {
@@ -213,16 +224,22 @@ export function questions(files, { detector, start, cancel }) {
   return { node, options: () => ({ boxes: boxes.querySelector("input:checked").value, split: split.value, group: group.checked }) };
 }
 
-/** The progress of an adding: {node, tell, end}. */
+/** The progress of an adding: {node, tell}. */
 export function progress(stop) {
   const bar = el("progress", { max: 1, value: 0, "aria-label": "Files that were added" });
   const words = el("span", { role: "status" }, "Sending …");
-  const node = el("div.pg-progress", {}, bar, words, button("Stop", stop));
+  const stopper = button("Stop", () => {
+    stopper.disabled = true;
+    words.textContent = "Stopping …";
+    stop();
+  });
+  const node = el("div.pg-progress", {}, bar, words, stopper);
   return {
     node,
     tell: ({ sent, done, whole, share, doing }) => {
       bar.value = whole ? 0.5 * share + (0.5 * done) / whole : share;
-      words.textContent = doing || (sent < whole ? `Sent ${sent.toLocaleString("en-US")} of ${many(whole, "file")}` : "Taking in …");
+      const going = doing || (sent < whole ? `Sent ${sent.toLocaleString("en-US")} of ${many(whole, "file")}` : "Taking in …");
+      words.textContent = stopper.disabled ? `Stopping … ${doing}` : going;
     },
   };
 }
@@ -236,4 +253,113 @@ export function choosers(take) {
   const folder = input({ id: "pg-folder", webkitdirectory: true, "aria-label": "Folder to add" });
   return el("span.pg-choosers", {}, button("Add files", () => files.click(), "button.ps-button.ps-primary", { id: "pg-add" }),
     button("Add a folder", () => folder.click()), files, folder);
+}
+
+/** Adding on the page: the questions, how far it is, what came in, and the search for people in it. */
+export class Intake {
+  /** page: {server, toasts, edits, overview, selection, renew(), changed(), whole(images), came(total)}. */
+  constructor(page) {
+    this.page = page;
+    this.busy = false;
+    this.searching = null; // the last search: the next one waits for it
+    this.panel = el("div.pg-adding", { hidden: true });
+    this.over = el("div.pg-drop", { hidden: true, "aria-hidden": "true" }, el("p", {}, "Drop photos, folders, zips, videos or COCO files"));
+  }
+
+  /** Take what is dropped anywhere on the page. */
+  listen() {
+    let depth = 0;
+    const files = (event) => event.dataTransfer?.types.includes("Files");
+    document.addEventListener("dragenter", (event) => { if (files(event)) { depth += 1; this.over.hidden = false; } });
+    document.addEventListener("dragleave", (event) => { if (files(event) && --depth <= 0) { depth = 0; this.over.hidden = true; } });
+    document.addEventListener("dragover", (event) => { if (files(event)) event.preventDefault(); });
+    document.addEventListener("drop", async (event) => {
+      if (!files(event)) return;
+      event.preventDefault();
+      depth = 0;
+      this.over.hidden = true;
+      const found = await dropped(event.dataTransfer);
+      if (found.length) this.ask(found);
+      else this.page.toasts.say("There was no file in what was dropped.");
+    });
+  }
+
+  ask(files) {
+    if (this.busy) {
+      this.page.toasts.say("Files are being added already. Drop these when that is done.");
+      return;
+    }
+    const asked = questions(files, { detector: this.page.overview.detector, cancel: () => { this.panel.hidden = true; },
+      start: () => this.#add(files, asked.options()) });
+    this.panel.replaceChildren(asked.node);
+    this.panel.hidden = false;
+    this.panel.scrollIntoView({ block: "nearest" });
+    asked.node.querySelector(".ps-primary").focus();
+  }
+
+  async #add(files, { boxes, split, group }) {
+    const { page } = this;
+    this.busy = true;
+    const adding = new Adding(page.server, () => page.overview.token, page.edits.who, (how) => shown.tell(how));
+    const shown = progress(() => adding.stop());
+    this.panel.replaceChildren(shown.node);
+    await page.renew();
+    const problem = await adding.run(files, { split, group }).then(() => null, (error) => error);
+    const { total } = adding;
+    const bare = total.image_ids;
+    await page.renew();
+    if (bare.length && boxes === "whole") total.people += await page.whole(bare);
+    const done = report(total);
+    if (problem) done.append(el("p.ps-bad", {}, problem.message));
+    const ways = el("p.pg-row", {}, button("Close", () => { this.panel.hidden = true; }));
+    this.panel.replaceChildren(done, ways);
+    this.busy = false;
+    await page.came(total);
+    if (bare.length && boxes === "detect") await this.detect(bare);
+    ways.prepend(...this.#next(total, boxes)); // a search ends when the page is left
+  }
+
+  /** Where to go after files came in. */
+  #next(total, boxes) {
+    if (!total.images && !total.labeled && !total.predicted) return [];
+    const [bare] = total.image_ids; // from there on, Next goes to the next photo without a box
+    if (boxes === "later" && bare) return [el("a.ps-button.ps-primary", { href: `?status=empty&image=${bare}` }, "Draw boxes")];
+    return [el("a.ps-button.ps-primary", { href: "correct" }, "Go to Correct")];
+  }
+
+  /** Let the detector look at photos; one search after the other, each with its own progress. */
+  detect(images) {
+    const { overview: { detector }, selection, toasts } = this.page;
+    if (!detector.ready) {
+      toasts.say(detector.words, null, "bad");
+      return null;
+    }
+    selection.clear();
+    this.searching = this.#search(images, this.searching);
+    return this.searching;
+  }
+
+  /** A few photos at a time, after the search before; can be stopped. */
+  async #search(images, before) {
+    const { server, toasts } = this.page;
+    let stopped = false;
+    const shown = progress(() => { stopped = true; });
+    const tell = (at, doing) => shown.tell({ sent: images.length, done: at, whole: images.length, share: at / images.length, doing });
+    const box = el("div.pg-adding", {}, shown.node);
+    this.panel.after(box);
+    tell(0, "Looking for people");
+    await before;
+    let found = 0;
+    try {
+      for (let at = 0; at < images.length && !stopped; at += DETECT) {
+        tell(at, `Looking for people: photo ${at + 1} of ${images.length}`);
+        found += (await server.post("/api/photos/detect", { images: images.slice(at, at + DETECT) })).people.length;
+      }
+      toasts.say(found ? `${many(found, "person", "people")} found.` : "Nobody was found who has no box already.");
+    } catch (error) {
+      toasts.say(error.message, null, "bad");
+    }
+    box.remove();
+    await this.page.changed();
+  }
 }

@@ -1,7 +1,7 @@
 /* The grid: a photo a card with its people's boxes, split and status, and which photos are selected. */
 
 import { el, percent, sv } from "../editor/dom.js";
-import { heard, many } from "../shared/page.js";
+import { button, heard, many } from "../shared/page.js";
 
 const CHIPS = 5; // people named on a card
 
@@ -33,6 +33,29 @@ export const markWords = (person) => [...new Set(person.marks)].map((kind) => MA
 export function grid(images, given) {
   const cards = images.map((image) => card(image, given));
   return el("div.pg-grid", { role: "list", "aria-label": "Photos" }, ...cards);
+}
+
+/** What stands in place of the cards before there are photos. */
+export const nothingYet = () => el("div.ps-empty.pg-first", {}, el("b", {}, "No photos yet"),
+  el("p", {}, "Drop photos, folders, zips, videos or COCO keypoint files anywhere on this page, or add them with the buttons above."),
+  el("p.ps-quiet", {}, "Photos are copied into the project on this machine and go nowhere else."));
+
+/** What stands there when the filters leave none; all(): take them away. */
+export const nothingFits = (all) => el("div.ps-empty", {}, el("b", {}, "No photo fits"), el("p", {}, "Choose other filters, or all photos."),
+  el("p", {}, button("All photos", all)));
+
+/** How many photos stand in a row. */
+export function columns(root) {
+  const cards = [...root.querySelectorAll("[data-image]")];
+  return Math.max(1, cards.filter((card) => card.offsetTop === cards[0].offsetTop).length);
+}
+
+/** Where in all photos this page is, and the ways on: turn(-1) and turn(1). */
+export function pager(told, turn) {
+  const where = el("span.ps-pager", told ? { role: "status" } : {});
+  const before = button("Previous", () => turn(-1));
+  const after = button("Next", () => turn(1));
+  return { node: el("div.pg-pager", {}, where, before, after), where, before, after };
 }
 
 function card(image, { open, selected, toggle, keypoints, href, predicted }) {

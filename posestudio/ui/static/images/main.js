@@ -4,15 +4,15 @@
 import { Away, Server } from "../editor/api.js";
 import { el } from "../editor/dom.js";
 import { Toasts, button, heard, isFree, keysDialog, many } from "../shared/page.js";
-import { Adding, choosers, dropped, progress, questions, report } from "./adding.js";
+import { Intake, choosers } from "./adding.js";
 import { Edits } from "./edits.js";
 import { filters } from "./filters.js";
-import { Selection, grid, writeDoubts } from "./grid.js";
+import { Selection, columns, grid, nothingFits, nothingYet, pager, writeDoubts } from "./grid.js";
 import { path } from "./path.js";
 import { KEYS as PHOTO_KEYS, PhotoView } from "./photo.js";
 
 const PAGE = 48;
-const DETECT = 4; // photos of one call of the detector
+const MOST = 5000; // photos of one deed
 const FILTERS = ["split", "status", "mark", "name", "run", "sort", "doubtful"];
 const RETRY = 1500;
 const COUNT_AFTER = 800; // milliseconds after the last change of a box
@@ -61,19 +61,18 @@ class Images {
 
   #layout() {
     this.summary = el("p.ps-summary");
-    this.top = el("div.pg-top", {}, this.summary, choosers((files) => this.#ask(files)),
+    this.top = el("div.pg-top", {}, this.summary, choosers((files) => this.intake.ask(files)),
       button("?", () => keysDialog("Keys of Images", this.view ? PHOTO_KEYS : KEYS), "button.ps-button", { "aria-label": "Show the keys", title: "Keys (?)" }));
-    this.adding = el("div.pg-adding", { hidden: true });
+    this.intake = new Intake(this);
     this.pathBox = el("div");
     this.filter = filters(this.asked, this.overview, (change) => this.#filtered(change));
     this.body = el("div.pg-body");
-    this.pagers = [this.#pager(true), this.#pager(false)];
+    this.pagers = [true, false].map((told) => pager(told, (by) => this.#turn(by)));
     this.selected = el("div.pg-selected-bar", { hidden: true, role: "region", "aria-label": "Selected photos" });
     this.filter.node.append(this.pagers[0].node);
     this.list = el("div.pg-list", {}, this.pathBox, this.filter.node, this.body, this.pagers[1].node);
-    this.over = el("div.pg-drop", { hidden: true, "aria-hidden": "true" }, el("p", {}, "Drop photos, folders, zips, videos or COCO files"));
     this.photoBox = el("div", { hidden: true });
-    this.root.replaceChildren(this.top, this.adding, this.list, this.photoBox, this.selected, this.over);
+    this.root.replaceChildren(this.top, this.intake.panel, this.list, this.photoBox, this.selected, this.intake.over);
     this.#drawOverview();
     this.#listen();
   }
@@ -81,20 +80,7 @@ class Images {
   #listen() {
     document.addEventListener("keydown", (event) => this.#key(event));
     window.addEventListener("popstate", () => this.#followAddress());
-    let depth = 0;
-    const files = (event) => event.dataTransfer?.types.includes("Files");
-    document.addEventListener("dragenter", (event) => { if (files(event)) { depth += 1; this.over.hidden = false; } });
-    document.addEventListener("dragleave", (event) => { if (files(event) && --depth <= 0) { depth = 0; this.over.hidden = true; } });
-    document.addEventListener("dragover", (event) => { if (files(event)) event.preventDefault(); });
-    document.addEventListener("drop", async (event) => {
-      if (!files(event)) return;
-      event.preventDefault();
-      depth = 0;
-      this.over.hidden = true;
-      const found = await dropped(event.dataTransfer);
-      if (found.length) this.#ask(found);
-      else this.toasts.say("There was no file in what was dropped.");
-    });
+    this.intake.listen();
   }
 
   // The grid
@@ -121,14 +107,6 @@ class Images {
     return undefined;
   }
 
-  /** Where in all photos this page is, and the ways on. */
-  #pager(told) {
-    const where = el("span.ps-pager", told ? { role: "status" } : {});
-    const before = button("Previous", () => this.#turn(-1));
-    const after = button("Next", () => this.#turn(1));
-    return { node: el("div.pg-pager", {}, where, before, after), where, before, after };
-  }
-
   #query() {
     return { ...this.asked, sort: this.asked.sort || "oldest" };
   }
@@ -151,18 +129,9 @@ class Images {
       }));
       if (this.asked.sort === "doubt" && this.found.run_id === null) this.toasts.say("Nobody is predicted yet, so nobody is doubtful: train a pair of students first.");
     } else {
-      this.body.replaceChildren(this.#empty());
+      const { counts, statuses } = this.overview;
+      this.body.replaceChildren(counts.images || statuses.hidden ? nothingFits(() => this.filter.clear()) : nothingYet());
     }
-  }
-
-  #empty() {
-    if (!this.overview.counts.images && !this.overview.statuses.hidden) {
-      return el("div.ps-empty.pg-first", {}, el("b", {}, "No photos yet"),
-        el("p", {}, "Drop photos, folders, zips, videos or COCO keypoint files anywhere on this page, or add them with the buttons above."),
-        el("p.ps-quiet", {}, "Photos are copied into the project on this machine and go nowhere else."));
-    }
-    return el("div.ps-empty", {}, el("b", {}, "No photo fits"), el("p", {}, "Choose other filters, or all photos."),
-      el("p", {}, button("All photos", () => { this.filter.clear(); })));
   }
 
   get shown() {
@@ -191,7 +160,8 @@ class Images {
     this.load().then(() => window.scrollTo({ top: 0 }));
   }
 
-  async #renew() {
+  /** Read the numbers anew. */
+  async renew() {
     try {
       this.overview = await this.server.session();
       this.#drawOverview();
@@ -230,7 +200,7 @@ class Images {
     const away = this.asked.status === "hidden";
     this.selected.replaceChildren(el("b", { role: "status" }, `${many(ids.size, "photo")} selected`), split,
       button("Whole-photo boxes", () => this.#whole([...ids])),
-      button("Find people", () => this.detect([...ids]), "button.ps-button", { title: this.overview.detector.words || null }),
+      button("Find people", () => this.intake.detect([...ids]), "button.ps-button", { title: this.overview.detector.words || null }),
       button(away ? "Bring back" : "Hide", () => (away ? this.#restore([...ids]) : this.hidePhotos([...ids]))),
       button("Select page", () => this.selection.all(this.shown)), button("Clear", () => this.selection.clear()));
   }
@@ -263,6 +233,13 @@ class Images {
     this.selection.clear();
   }
 
+  /** Whole-photo boxes for any number of photos, in parts; how many were made. */
+  async whole(images) {
+    let made = 0;
+    for (let at = 0; at < images.length; at += MOST) made += (await this.#deed("whole", images.slice(at, at + MOST)))?.people.length ?? 0;
+    return made;
+  }
+
   /** Put photos away, with the way back. */
   async hidePhotos(images) {
     const answer = await this.#deed("hide", images);
@@ -279,87 +256,15 @@ class Images {
     this.toasts.say(`${many(answer.images.length, "photo")} back, with ${many(answer.people, "person", "people")}.`);
   }
 
-  /** Let the detector look at photos, a few at a time; can be stopped. */
-  async detect(images) {
-    if (!this.overview.detector.ready) {
-      this.toasts.say(this.overview.detector.words, null, "bad");
-      return;
-    }
-    let stopped = false;
-    const shown = progress(() => { stopped = true; });
-    this.adding.replaceChildren(shown.node);
-    this.adding.hidden = false;
-    let found = 0;
-    try {
-      for (let at = 0; at < images.length && !stopped; at += DETECT) {
-        const doing = `Looking for people: photo ${at + 1} of ${images.length}`;
-        shown.tell({ sent: images.length, done: at, whole: images.length, share: at / images.length, doing });
-        found += (await this.server.post("/api/photos/detect", { images: images.slice(at, at + DETECT) })).people.length;
-      }
-      this.toasts.say(found ? `${many(found, "person", "people")} found.` : "Nobody was found who has no box already.");
-    } catch (error) {
-      this.toasts.say(error.message, null, "bad");
-    }
-    this.adding.hidden = true;
-    this.selection.clear();
-    await this.changed();
-  }
-
   async #aside() {
     const answer = await this.#deed("aside", [0]);
     if (answer) this.toasts.say(`${many(answer.people, "person", "people")} set aside as val: they judge the students and teach none.`);
   }
 
-  // Adding files
-
-  #ask(files) {
-    if (this.busy) {
-      this.toasts.say("Files are being added already. Drop these when that is done.");
-      return;
-    }
-    const asked = questions(files, { detector: this.overview.detector, cancel: () => { this.adding.hidden = true; },
-      start: () => this.#add(files, asked.options()) });
-    this.adding.replaceChildren(asked.node);
-    this.adding.hidden = false;
-    this.adding.scrollIntoView({ block: "nearest" });
-    asked.node.querySelector(".ps-primary").focus();
-  }
-
-  async #add(files, { boxes, split, group }) {
-    this.busy = true;
-    const adding = new Adding(this.server, () => this.overview.token, this.edits.who, (how) => shown.tell(how));
-    const shown = progress(() => adding.stop());
-    this.adding.replaceChildren(shown.node);
-    let problem = null;
-    try {
-      this.overview = await this.server.session();
-      await adding.run(files, { split, group });
-    } catch (error) {
-      problem = error;
-    }
-    const { total } = adding;
-    this.busy = false;
-    const bare = total.image_ids;
-    await this.#renew();
-    if (bare.length && boxes === "whole") {
-      const made = await this.#deed("whole", bare.slice(0, 5000));
-      total.people += made?.people.length ?? 0;
-    }
-    const done = report(total);
-    if (problem) done.append(el("p.ps-bad", {}, problem.message));
-    const close = button("Close", () => { this.adding.hidden = true; });
-    this.adding.replaceChildren(done, el("p.pg-row", {}, ...this.#next(total, boxes), close));
-    if (this.overview.counts.images > PAGE && total.images) this.filter.set({ sort: "newest" });
-    else await this.load();
-    if (bare.length && boxes === "detect") await this.detect(bare);
-  }
-
-  /** Where to go after files came in. */
-  #next(total, boxes) {
-    if (!total.images && !total.labeled && !total.predicted) return [];
-    const [bare] = total.image_ids; // from there on, Next goes to the next photo without a box
-    if (boxes === "later" && bare) return [el("a.ps-button.ps-primary", { href: `?status=empty&image=${bare}` }, "Draw boxes")];
-    return [el("a.ps-button.ps-primary", { href: "correct" }, "Go to Correct")];
+  /** Files came in: the newest photos are shown first where not all fit. */
+  came({ images }) {
+    if (this.overview.counts.images > PAGE && images) return this.filter.set({ sort: "newest" });
+    return this.load();
   }
 
   // One photo
@@ -404,6 +309,7 @@ class Images {
   async #showList() {
     this.turn += 1;
     const image = this.view?.photo.image_id;
+    this.view?.leave();
     this.view = null;
     this.photoBox.hidden = true;
     this.photoBox.replaceChildren();
@@ -424,14 +330,14 @@ class Images {
 
   /** Photos were changed: numbers and pictures are read anew, quietly. */
   async changed() {
-    await this.#renew();
+    await this.renew();
     await (this.view ? this.#refreshPhoto() : this.load());
   }
 
   /** A box was changed, as its view shows already: only the numbers are read anew, once for several changes. */
   counted() {
     clearTimeout(this.counting);
-    this.counting = setTimeout(() => this.#renew(), COUNT_AFTER);
+    this.counting = setTimeout(() => this.renew(), COUNT_AFTER);
   }
 
   async #refreshPhoto() {
@@ -469,7 +375,8 @@ class Images {
   #gridKey(event, all) {
     const at = document.activeElement?.closest?.("[data-image]");
     const id = at ? Number(at.dataset.image) : null;
-    const across = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -this.#columns, ArrowDown: this.#columns }[event.key];
+    const wide = columns(this.body);
+    const across = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -wide, ArrowDown: wide }[event.key];
     if (all) this.selection.all(this.shown);
     else if (across !== undefined && (at || event.key === "ArrowRight")) this.#step(id, across);
     else if (event.key === " " && id !== null) this.selection.toggle(id, this.shown, event.shiftKey);
@@ -480,12 +387,6 @@ class Images {
     else if (event.key === "/") this.filter.node.querySelector("input[type=search]").focus();
     else return false;
     return true;
-  }
-
-  get #columns() {
-    const cards = [...this.body.querySelectorAll("[data-image]")];
-    const top = cards[0]?.offsetTop;
-    return Math.max(1, cards.filter((card) => card.offsetTop === top).length);
   }
 
   #step(id, by) {

@@ -13,7 +13,7 @@ export const KEYS = [
 ];
 
 export class PhotoView {
-  /** page: {edits, toasts, overview, close(), go(image), detect(), setSplit(), hidePhotos(), counted()}. */
+  /** page: {edits, toasts, overview, intake, close(), go(image), setSplit(), hidePhotos(), counted()}. */
   constructor(page) {
     this.page = page;
     this.undo = [];
@@ -32,7 +32,7 @@ export class PhotoView {
     const tools = el("div.pg-tools", { role: "toolbar", "aria-label": "Boxes" },
       button("New box", () => this.newBox(), "button.ps-button", { title: "New box (B), or drag on the photo" }),
       button("Whole photo", () => this.#add([0, 0, ...this.boxes.size])),
-      button("Find people", () => page.detect([this.photo.image_id]), "button.ps-button", { title: page.overview.detector.words || null }),
+      button("Find people", () => page.intake.detect([this.photo.image_id]), "button.ps-button", { title: page.overview.detector.words || null }),
       this.undoButton = button("Undo", () => this.takeBack(), "button.ps-button", { title: "Undo (Ctrl+Z)" }),
       el("span.pg-gap"),
       button("−", () => this.boxes.zoom(1 / 1.3), "button.ps-button", { "aria-label": "Zoom out" }),
@@ -43,7 +43,13 @@ export class PhotoView {
       el("div.pg-view-bar", {}, button("← All photos", page.close, "button.ps-button", { title: "All photos (Esc)" }), this.title, this.place,
         this.before, this.after, el("label", { for: "pg-photo-split" }, "Split"), this.split, el("span.pg-gap"), this.saved),
       el("div.pg-view-body", {}, el("div.pg-view-main", {}, tools, this.boxes.node), this.side));
-    page.edits.addEventListener("change", () => this.#drawSaved());
+    this.left = new AbortController();
+    page.edits.addEventListener("change", () => this.#drawSaved(), { signal: this.left.signal });
+  }
+
+  /** The view is taken away for good. */
+  leave() {
+    this.left.abort();
   }
 
   /** Show a photo as /api/gallery/IMAGE answers it. */
@@ -57,7 +63,11 @@ export class PhotoView {
     this.before.disabled = photo.before === null;
     this.after.disabled = photo.after === null;
     this.split.value = photo.split;
-    this.people = photo.people.map((person) => this.#person(person));
+    const shown = same ? this.people : []; // undo knows these objects
+    this.people = photo.people.map((given) => {
+      const person = this.#person(given);
+      return Object.assign(shown.find(({ key }) => key === person.key) ?? {}, person);
+    });
     if (same) this.boxes.set(this.people);
     else this.boxes.show(`media/${photo.image_id}`, [photo.width, photo.height], this.people);
     this.#drawSide();
@@ -66,7 +76,7 @@ export class PhotoView {
 
   #person(person) {
     const [words, kind] = statusOf(person, this.page.overview.keypoints);
-    return { ...person, key: String(person.instance_id), name: String(person.instance_id), box: [...person.box_xywh], kind,
+    return { ...person, image: this.photo.image_id, key: String(person.instance_id), name: String(person.instance_id), box: [...person.box_xywh], kind,
       status: words, words: `Person ${person.instance_id}, ${words}` };
   }
 
@@ -83,7 +93,7 @@ export class PhotoView {
 
   #add(box) {
     const fresh = {
-      key: crypto.randomUUID(), name: "new", box, kind: "open", status: "not labeled", words: "A new person, not labeled",
+      image: this.photo.image_id, key: crypto.randomUUID(), name: "new", box, kind: "open", status: "not labeled", words: "A new person, not labeled",
       instance_id: null, marks: [], placed: 0, absent: 0, reviewed: false, iscrowd: false,
     };
     this.people.push(fresh);
@@ -92,7 +102,7 @@ export class PhotoView {
     this.boxes.focus();
     fresh.known = this.page.edits.add(this.photo.image_id, box).then(({ instance_id: id }) => {
       fresh.instance_id = id;
-      Object.assign(fresh, { name: String(id), words: `Person ${id}, not labeled` });
+      Object.assign(fresh, { key: String(id), name: String(id), words: `Person ${id}, not labeled` });
       this.boxes.set(this.people);
       this.#drawSide();
       this.page.counted();
@@ -137,8 +147,9 @@ export class PhotoView {
     this.#drawSide();
   }
 
+  /** Somebody is there again, unless another photo is shown by now. */
   #bringBack(person) {
-    if (this.people.includes(person)) return;
+    if (person.image !== this.photo.image_id || this.people.some(({ key }) => key === person.key)) return;
     this.people.push(person);
     this.boxes.set(this.people);
     this.boxes.select(person);

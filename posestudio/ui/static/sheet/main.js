@@ -77,8 +77,8 @@ class Sheet {
 
   #layout() {
     const asked = new URL(location.href).searchParams;
-    const { keypoints } = this.session.skeleton;
-    const known = keypoints.filter((_, k) => this.session.taught[k]);
+    const { skeleton: { keypoints }, taught } = this.session;
+    const known = taught.some(Boolean) ? keypoints.filter((_, k) => taught[k]) : keypoints;
     const wanted = [asked.get("keypoint"), localStorage.getItem(LAST)].find((one) => known.includes(one));
     const chooser = (label, rows, value) => heard(el("select.ps-select", { "aria-label": label },
       ...rows.map(([key, words]) => el("option", { value: key, selected: key === value }, words))), { change: () => this.restart() });

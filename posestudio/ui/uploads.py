@@ -24,6 +24,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, StreamingResponse
+from starlette.requests import ClientDisconnect
 
 from posestudio.errors import PoseStudioError
 from posestudio.studio import incoming
@@ -133,6 +134,9 @@ async def _receive(drop: Drop, request: Request) -> JSONResponse:
                     path.unlink(missing_ok=True)
                     return failure("invalid", f"{name} is larger than {MOST_BYTES >> 30} GiB.")
                 file.write(part)
+    except ClientDisconnect:
+        path.unlink(missing_ok=True)
+        return failure("invalid", f"{name} was broken off.")
     except OSError as error:
         path.unlink(missing_ok=True)
         return failure("busy", f"{name} cannot be kept: {error.strerror}.")

@@ -1,12 +1,13 @@
 """Uploads: the bytes that were sent come in under their names, and names, tokens and sizes are checked."""
 
+import asyncio
 import io
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.testclient import TestClient
 from PIL import Image
 
@@ -136,3 +137,19 @@ def test_what_an_earlier_start_left_is_swept_away(page):
     assert len(staged(page)) == 1
     Page(page.studio)
     assert staged(page) == []
+
+
+def test_an_upload_that_is_broken_off_leaves_nothing(tmp_path: Path):
+    sent = [
+        {"type": "http.request", "body": b"half", "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+
+    async def receive():
+        return sent.pop(0)
+
+    scope = {"type": "http", "method": "POST", "headers": [], "query_string": b"name=a.png"}
+    drop = uploads.Drop(tmp_path)
+    answer = asyncio.run(uploads._receive(drop, Request(scope, receive)))
+    assert answer.status_code == 400 and b"broken off" in answer.body
+    assert not drop.files and not list(tmp_path.iterdir())

@@ -217,7 +217,8 @@ def asked_for(loop: Loop, opened: Studio) -> list[int]:
     """Whom the arm corrects next; nobody in arm none."""
     if loop.arm not in ORDERS:
         return []
-    answer = opened.call("queue", limit=loop.plan.people, order=ORDERS[loop.arm])
+    order = ORDERS[loop.arm]
+    answer = opened.call("queue", limit=loop.plan.people, order=order, split="unlabeled")
     return [item["instance_id"] for item in answer["items"]]
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from posestudio.config import Config, flat
 from posestudio.errors import NotFound, StoreError
+from posestudio.events import Warned
 from posestudio.store import freeze, runs, snapshots
 from posestudio.store.database import Store
 from posestudio.store.snapshots import ABSENT, PLACED, People
@@ -100,13 +101,13 @@ def seconds_a_step(project: Path, config: Config) -> tuple[float, str] | None:
     for path in sorted((project / "runs").glob("[0-9]*"), reverse=True):
         folder = RunFolder(path)
         try:
-            if not folder.state_path.exists():
-                continue
             theirs, metrics = folder.config(), folder.metrics()
         except NotFound:
             continue
         values = flat(theirs)
         if any(values[key] != wanted[key] for key in SAME) or not metrics.get("steps"):
+            continue
+        if any(isinstance(event, Warned) and event.code == "shipped" for event in folder.events()):
             continue
         pace = float(metrics["seconds"]) / float(metrics["steps"])
         return pace * _passes(wanted) / _passes(values), path.name

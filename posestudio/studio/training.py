@@ -128,6 +128,10 @@ def carry_out(
             studio.call("note_run", run_id=run_id)
         raise
     shown = studio.call("note_run", run_id=run_id)
+    if shown["status"] == "done":
+        folder.state_path.unlink(
+            missing_ok=True
+        )  # only a run that is not done can go on; it is the largest file
     if not folder.students():
         return shown
     return follow_up(studio, run_id, pooled=pooled, progress=progress)

@@ -7,7 +7,7 @@ import pytest
 
 from posestudio.errors import InputError, TrainingError
 from posestudio.events import Stepped
-from posestudio.studio import demo, jobs, training
+from posestudio.studio import demo, jobs, plan, training
 from posestudio.studio.studio import Studio
 from posestudio.train.run_folder import RunFolder
 
@@ -90,6 +90,19 @@ def test_closing_stops_a_training_at_its_step_and_it_resumes(studio):
         next(row for row in studio.call("standings")["runs"] if row["run_id"] == run)["AP"]
         is not None
     )
+
+
+def test_a_run_that_is_done_keeps_no_state_and_tells_how_long_the_next_will_take(studio):
+    changes = {**QUICK, "train.steps": "3", "data.height": "64", "data.width": "64"}
+    run = training.start(studio, preset="supervised", size="tiny", changes=changes)["run_id"]
+    folder = RunFolder(studio.run_folder(run))
+    assert plan.seconds_a_step(studio.project, folder.config()) is None
+    job = jobs.Jobs(studio).train(run)
+    job.thread.join(120)
+    assert job.problem is None and folder.status() == "done" and folder.students()
+    assert not folder.state_path.exists(), "nothing can go on from it"
+    seconds, name = plan.seconds_a_step(studio.project, folder.config()) or (0, "")
+    assert seconds > 0 and name == run
 
 
 def test_who_looks_at_a_run_does_not_keep_its_worker_out(studio):

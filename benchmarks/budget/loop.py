@@ -64,8 +64,9 @@ SETTINGS = {
     "train.threads": "1",
 }  # fmt: skip
 """Of every run, as in setting quick of the label budget study; the others are the app's own."""
-SHORT = {"train.ema": "0.99", "train.save_every": "100"}
-"""Of the runs of a round: a weight average as short as they are."""
+SHORT = {"loss.ramp": "100", "train.save_every": "100"}
+"""Of the runs of a round. Without a ramp, and with a weight average as short as they are, heatmaps fade from run to run
+(docs/results.md)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,10 +58,9 @@ def test_a_page_shows_each_photo_with_its_people_as_the_store_has_them(store, sh
 
 
 def test_reviewed_follows_what_is_taught_at_once(store, add_people):
-    (person,) = add_people(1, "train")
-    store.write(
-        lambda c: labels.import_many(c, [labels.NewLabel(person, 3, "placed", 20.0, 30.0, 2)])
-    )
+    persons = add_people(5, "train")  # fewer are asked for every keypoint
+    rows = [labels.NewLabel(person, 3, "placed", 20.0, 30.0, 2) for person in persons]
+    store.write(lambda c: labels.import_many(c, rows))
     assert gallery.page(store)["images"][0]["people"][0]["reviewed"]
     (other,) = add_people(1, "train")
     store.write(

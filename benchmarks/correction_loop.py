@@ -24,12 +24,9 @@ from benchmarks import datasets, label_budget  # noqa: E402
 from benchmarks.budget import intervals, loop, scores  # noqa: E402
 from benchmarks.budget.cell import Place  # noqa: E402
 from benchmarks.budget.loop import ARMS, STUDENTS, Loop, Plan  # noqa: E402
-from benchmarks.budget.study import START  # noqa: E402
 from benchmarks.budget.table import markdown  # noqa: E402
+from benchmarks.label_curve import Lines, path_of  # noqa: E402
 from posestudio.errors import ConfigError, PoseStudioError  # noqa: E402
-
-Lines = Mapping[tuple[str, int, int], Mapping[str, Any]]
-"""Lines of results by arm, seed and round."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -75,14 +72,6 @@ def load(results: Path, dataset: str) -> Lines:
         for line in found
         if line["dataset"] == dataset
     }
-
-
-def path_of(lines: Lines, arm: str, seed: int) -> list[Mapping[str, Any]]:
-    """The lines of an arm and seed, the start first; none if one is missing."""
-    keys = [(START, seed, 0)]
-    if keys[0] in lines:
-        keys += [(arm, seed, n) for n in range(1, lines[keys[0]]["plan"]["rounds"] + 1)]
-    return [lines[key] for key in keys] if all(key in lines for key in keys) else []
 
 
 def report(lines: Lines, results: Path, draws: int) -> str:

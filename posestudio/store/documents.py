@@ -116,11 +116,6 @@ def taught(store: Store) -> set[int]:
     return {row["keypoint"] for row in store.read("FROM taught_keypoints")}
 
 
-def needed(store: Store) -> set[int]:
-    """Indices of the keypoints that people are asked for: see migrations.NEEDED."""
-    return {row["keypoint"] for row in store.read("FROM needed_keypoints")}
-
-
 def project_id(store: Store) -> str:
     """A name of the project that no other one has, wherever its folder lies."""
     return store.read("SELECT value FROM meta WHERE key = 'project_id'")[0]["value"]

@@ -226,7 +226,7 @@ def _count(store: Store, sql: str, params: dict[str, Any]) -> int:
 
 def _people(store: Store, image_ids: list[int]) -> dict[int, list[Row]]:
     """People of some photos by photo, with their box, how far they are labeled, and what stands of them."""
-    rows = _named(store, _PEOPLE, {"images": image_ids, "needed": _needed_keypoints(store)})
+    rows = _named(store, _PEOPLE, {"images": image_ids, "needed": needed_keypoints(store)})
     standing: dict[int, list[str]] = {}
     for row in marks.standing(store) if rows else []:
         standing.setdefault(row["instance_id"], []).append(row["kind"])
@@ -238,8 +238,8 @@ def _people(store: Store, image_ids: list[int]) -> dict[int, list[Row]]:
     return found
 
 
-def _needed_keypoints(store: Store) -> list[int]:
-    """Keypoints that a reviewed person has decided; read anew only after a write."""
+def needed_keypoints(store: Store) -> list[int]:
+    """Keypoints that a reviewed person has decided, see migrations.NEEDED; read anew only after a write."""
     with _needed_lock:
         known = _needed.get(store.database)
         if known is None or known[0] != store.database.written:

@@ -9,7 +9,7 @@ import numpy as np
 
 from posestudio.config import unknown
 from posestudio.errors import InputError
-from posestudio.store import documents, marks
+from posestudio.store import gallery, marks
 from posestudio.store.database import Store
 from posestudio.store.snapshots import OPEN, PLACED, Snapshot
 from posestudio.studio import queue, standing, verbs_data, verbs_runs
@@ -150,7 +150,7 @@ def open_keypoints(snapshot: Snapshot) -> np.ndarray:
 
 def _needed(store: Store, snapshot: Snapshot) -> np.ndarray:
     """(N, K): open keypoints that people are asked for, shown by a label or not."""
-    needed = np.isin(np.arange(len(snapshot.skeleton.keypoints)), list(documents.needed(store)))
+    needed = np.isin(np.arange(len(snapshot.skeleton.keypoints)), gallery.needed_keypoints(store))
     return (snapshot.people.state == OPEN) & needed & ~snapshot.people.iscrowd[:, None]
 
 

@@ -157,9 +157,8 @@ class Alarms:
             self.shares = list(shares)
         lost = [before - now for before, now in zip(self.shares, shares, strict=True)]
         fall, before = statistics.fmean(lost), statistics.fmean(self.shares)
-        people = (
-            len(lost) / self.students
-        )  # two students' shares of one person are hardly two opinions
+        # two students' shares of one person are hardly two opinions
+        people = len(lost) / self.students
         unsure = statistics.pstdev(lost) / math.sqrt(people)
         if people < JUDGES or not self._lasts("harm", fall > max(FALL * before, SURE * unsure)):
             return []

@@ -258,7 +258,8 @@ class Images {
 
   async #aside() {
     const answer = await this.#deed("aside", [0]);
-    if (answer) this.toasts.say(`${many(answer.people, "person", "people")} set aside as val: they judge the students and teach none.`);
+    const learned = answer?.learned ? ` ${answer.learned} of them taught a run, which gets no score by them.` : "";
+    if (answer) this.toasts.say(`${many(answer.people, "person", "people")} set aside as val: they judge the students and teach none.${learned}`);
   }
 
   /** Files came in: the newest photos are shown first where not all fit. */

@@ -1,7 +1,8 @@
 """How our own routes answer: JSON that is never cached, failures in one form, and who may change something.
 
 Every failure is {"error": {"kind": "invalid" | "not_found" | "conflict" | "token" | "busy", "message"}}. Whatever
-changes something needs the session's token in a header, which no other site can know.
+changes something needs the session's token in a header, which no other site can know. A page says in a header which
+project it is of, once it knows.
 """
 
 import hmac
@@ -17,8 +18,11 @@ from fastapi.routing import APIRoute
 
 from posestudio.errors import NotFound, PoseStudioError, StoreError
 from posestudio.store.journal import Conflict
+from posestudio.studio.studio import Studio
 
 TOKEN = "X-PoseStudio-Token"
+PROJECT = "X-PoseStudio-Project"
+ELSEWHERE = "Another project is open here: load the page anew."
 MAX_BODY = 2 << 20
 STATUS = {"invalid": 400, "not_found": 404, "conflict": 409, "token": 403, "busy": 503}
 
@@ -48,6 +52,24 @@ class Plain(APIRoute):
                 return failure("invalid", f"{where}: {first['msg']}.")
 
         return answer
+
+
+def own(studio: Studio) -> type[Plain]:
+    """Routes that turn away pages of another project, which was open at this address before."""
+    project = studio.call("project_session")["project_id"]
+
+    class Own(Plain):
+        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+            handler = super().get_route_handler()
+
+            async def answer(request: Request) -> Response:
+                if request.headers.get(PROJECT, project) != project:
+                    return failure("busy", ELSEWHERE)
+                return await handler(request)
+
+            return answer
+
+    return Own
 
 
 def failure(kind: str, message: str, **more: Any) -> JSONResponse:

@@ -79,7 +79,7 @@ def build(studio: Studio, jobs: Jobs | None = None) -> gr.Blocks:
     with demo.route("Sheet", "sheet", show_in_navbar=False):
         sheet_tab()
     with demo.route("Inspect", "inspect", show_in_navbar=False):
-        inspect_tab()
+        inspect_tab(studio.call("project_session")["project_id"])
     with demo.route("Train", "train", show_in_navbar=False) as page:
         train_tab(studio, jobs, page)
     with demo.route("Evaluate", "evaluate", show_in_navbar=False) as page:

@@ -5,12 +5,11 @@ failure has the form of ui/answers.py.
 """
 
 import getpass
-from collections.abc import Callable, Coroutine
 from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import JSONResponse
 
 from posestudio.errors import PoseStudioError, StoreError
 from posestudio.store.journal import Conflict
@@ -20,15 +19,14 @@ from posestudio.ui import deeds, reads, sides
 from posestudio.ui.answers import (
     STATUS,
     Id,
-    Plain,
     Unanswerable,
     answered,
     body_of,
     failure,
     kind_of,
+    own,
 )
 
-PROJECT = "X-PoseStudio-Project"
 MAX_EDITS = 500
 THUMB, CROP, SHEET = 160, 96, 320
 """Widths in pixels of the queue's pictures and of the sheet's."""
@@ -36,28 +34,10 @@ THUMB, CROP, SHEET = 160, 96, 320
 
 def routes(studio: Studio, token: str) -> APIRouter:
     """The routes over one studio; `token` is what a page must know to change something, new at each start."""
-    router = APIRouter(prefix="/api", route_class=_own(studio))
+    router = APIRouter(prefix="/api", route_class=own(studio))
     _offer_reading(router, studio, token)
     _offer_writing(router, studio, token)
     return router
-
-
-def _own(studio: Studio) -> type[Plain]:
-    """Routes that turn away pages of another project, which was open at this address before."""
-    project = studio.call("project_session")["project_id"]
-
-    class Own(Plain):
-        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-            handler = super().get_route_handler()
-
-            async def answer(request: Request) -> Response:
-                if request.headers.get(PROJECT, project) != project:
-                    return failure("busy", "Another project is open here: load the page anew.")
-                return await handler(request)
-
-            return answer
-
-    return Own
 
 
 def _offer_reading(router: APIRouter, studio: Studio, token: str) -> None:

@@ -11,7 +11,7 @@ from posestudio.errors import InputError
 from posestudio.studio import photos
 from posestudio.studio.studio import Studio
 from posestudio.ui import edits, reads, texts
-from posestudio.ui.answers import Id, Plain, answered, body_of
+from posestudio.ui.answers import Id, answered, body_of, own
 from posestudio.ui.media import THUMB_WIDTHS
 
 AT_ONCE = 16
@@ -22,7 +22,7 @@ MOST = 5000
 
 def routes(studio: Studio, token: str) -> APIRouter:
     """The routes over one studio; `token` as in `edits.routes`."""
-    router = APIRouter(prefix="/api", route_class=Plain)
+    router = APIRouter(prefix="/api", route_class=own(studio))
     _offer_reading(router, studio, token)
     _offer_deeds(router, studio, token)
     return router

@@ -20,6 +20,7 @@ from posestudio.studio.json_form import plain
 from posestudio.studio.queue import FAR
 from posestudio.studio.studio import Studio
 from posestudio.ui import reads, sides, texts
+from posestudio.ui.answers import own
 
 SCALE = 10_000
 """Steps of a map's value in 1."""
@@ -31,7 +32,7 @@ Look = dict[str, Any]
 
 def routes(studio: Studio) -> APIRouter:
     """The routes of Inspect."""
-    router = APIRouter()
+    router = APIRouter(route_class=own(studio))
 
     @router.get("/api/inspect")
     def inspect(instance: int | None = None, run: str | None = None) -> Response:

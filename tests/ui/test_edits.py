@@ -105,7 +105,7 @@ def test_a_page_of_another_project_is_turned_away(page, made):
     project = page.client.get("/api/session").json()["project_id"]
     edit = page.edit(made.open[1], "label", labels=[placed(0)])
     for named, status in (("another", 503), (project, 200)):
-        headers = {answers.TOKEN: page.token, edits.PROJECT: named}
+        headers = {answers.TOKEN: page.token, answers.PROJECT: named}
         read = page.client.get(f"/api/people/{made.open[1]}", headers=headers)
         sent = page.client.post("/api/edits", json={"edits": [edit]}, headers=headers)
         assert [read.status_code, sent.status_code] == [status, status]

@@ -15,7 +15,7 @@ from posestudio.store import people, predictions
 from posestudio.store.database import Store
 from posestudio.studio.json_form import plain
 from posestudio.studio.studio import Studio, create
-from posestudio.ui import app, looks, reads, sides, texts
+from posestudio.ui import answers, app, looks, reads, sides, texts
 from tests import edited
 from tests.ui.looks import EVIL, make_look
 from tests.ui.test_pages import photo
@@ -183,9 +183,23 @@ def test_what_the_store_knows_stands_beside(tmp_path):
         assert blind["blind"] and set(blind["errors"]) == {None}
 
 
-def asked(studio: Studio, path: str) -> Any:
+def asked(studio: Studio, path: str, project: str | None = None) -> Any:
+    headers = {answers.PROJECT: project} if project else {}
     with TestClient(app.application(studio), base_url="http://127.0.0.1:7860") as client:
-        return client.get(path)
+        return client.get(path, headers=headers)
+
+
+@pytest.mark.parametrize(
+    "path", ["inspect", "inspect/logged?instance=1&run=r", "gallery", "session"]
+)
+def test_an_old_page_of_another_project_reads_nothing(tmp_path, path):
+    create(tmp_path / "project", COCO17.to_dict())
+    with Studio(tmp_path / "project", hold=True) as studio:
+        named = studio.call("project_session")["project_id"]
+        assert named in asked(studio, "/inspect").text  # the page knows which project it is of
+        refused = asked(studio, f"/api/{path}", "another")
+        assert (refused.status_code, refused.json()["error"]["message"]) == (503, answers.ELSEWHERE)
+        assert asked(studio, f"/api/{path}", named).status_code in (200, 400, 404)
 
 
 def test_the_route_says_what_is_missing_then_shows_it(tmp_path, monkeypatch):

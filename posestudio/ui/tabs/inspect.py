@@ -20,21 +20,22 @@ import('/own/inspect/main.js').then(page => page.mount(root, JSON.parse(root.dat
 """
 
 
-def inspect_tab() -> gr.HTML:
-    """Lay the page out."""
+def inspect_tab(project_id: str) -> gr.HTML:
+    """Lay the page of a project out."""
     gr.Navbar(visible=False)
     theme.header("Inspect")
     return gr.HTML(
-        f'<div class="ps-inspect" data-setup="{escape(json.dumps(setup()), quote=True)}"></div>',
+        f'<div class="ps-inspect" data-setup="{escape(json.dumps(setup(project_id)), quote=True)}"></div>',
         js_on_load=START,
         apply_default_css=False,
         elem_id="ps-inspect",
     )
 
 
-def setup() -> dict[str, object]:
-    """What the page's script must know from the start: color tables, the end of a scale, explanations."""
+def setup(project_id: str) -> dict[str, object]:
+    """What the page's script must know from the start: its project, color tables, the end of a scale, explanations."""
     return {
+        "project": project_id,
         "palettes": palettes.for_browser(),
         "uncertainty_top": palettes.MAGMA_TOP,
         "explain": texts.EXPLAIN,

@@ -4,14 +4,15 @@ import { Away, Refused } from "../editor/api.js";
 
 const NOTHING = 65535;
 
-/** What the server says of a person, or {empty: [what, next]}. */
-export async function ask({ instance, run }, signal) {
+/** What the server says of a person of a project, or {empty: [what, next]}. */
+export async function ask({ instance, run }, project, signal) {
   const query = new URLSearchParams();
   if (instance !== null) query.set("instance", instance);
   if (run !== null) query.set("run", run);
+  const headers = { "X-PoseStudio-Project": project };
   let response;
   try {
-    response = await fetch(`/api/inspect?${query}`, { signal, cache: "no-store" });
+    response = await fetch(`/api/inspect?${query}`, { signal, cache: "no-store", headers });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Away("The server does not answer.");
@@ -22,15 +23,16 @@ export async function ask({ instance, run }, signal) {
     throw new Refused(answer.error, answer);
   }
   if (!response.ok) throw new Away(`The server answered ${response.status}.`);
-  return new Look(await response.arrayBuffer());
+  return new Look(await response.arrayBuffer(), headers);
 }
 
-/** Both students' beliefs about a person. Maps are Float32Array of h * w cells, NaN where there is no value. */
+/** Both students' beliefs about a person; `headers` go with what is asked about it later. Maps are Float32Array of h * w cells, NaN where there is no value. */
 export class Look {
-  constructor(buffer) {
+  constructor(buffer, headers) {
     const length = new DataView(buffer).getUint32(0, true);
     const head = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, length)));
     Object.assign(this, head);
+    this.headers = headers;
     this.start = 4 + length;
     this.buffer = buffer;
     const photo = new Uint8Array(buffer, this.start + head.photo.at, head.photo.bytes);

@@ -11,7 +11,7 @@ export async function loggedSteps(look, k, name) {
   const key = `${look.place.instance} ${look.run}`;
   if (!answers.has(key)) {
     const query = new URLSearchParams({ instance: look.place.instance, run: look.run });
-    answers.set(key, fetch(`/api/inspect/logged?${query}`).then((answer) => (answer.ok ? answer.json() : { steps: [] })).catch(() => {
+    answers.set(key, fetch(`/api/inspect/logged?${query}`, { headers: look.headers }).then((answer) => (answer.ok ? answer.json() : { steps: [] })).catch(() => {
       answers.delete(key);
       return { steps: [] };
     }));

@@ -19,7 +19,7 @@ const KEYS = [
   ["C", "correct this person"], ["?", "these keys"],
 ];
 
-/** Make the page in an element; setup: {palettes, uncertainty_top, explain}. */
+/** Make the page in an element; setup: {project, palettes, uncertainty_top, explain}. */
 export function mount(root, setup) {
   const page = new Inspect(root, setup);
   page.open();
@@ -99,7 +99,7 @@ class Inspect {
     this.loading = new AbortController();
     const slow = setTimeout(() => { this.wait.hidden = false; }, SLOW);
     try {
-      const look = this.#keep(this.#known(wanted) ?? (await ask(wanted, this.loading.signal)));
+      const look = this.#keep(this.#known(wanted) ?? (await ask(wanted, this.setup.project, this.loading.signal)));
       if (look.empty) return this.#nothing(look.empty);
       if (look.asked_run) this.toasts.say(`There is no run ${look.asked_run} with students; this is ${look.run}.`);
       this.state = { ...wanted, instance: look.place.instance, run: look.run };
@@ -141,7 +141,7 @@ class Inspect {
     const wanted = { instance: next, run: this.state.run };
     if (!this.heading || next === null || this.#known(wanted)) return;
     try {
-      const found = await ask(wanted, this.loading.signal);
+      const found = await ask(wanted, this.setup.project, this.loading.signal);
       if (found instanceof Look) this.kept.set(`${found.place.instance} ${found.run}`, found);
     } catch {
       // asked again when it is wanted

@@ -781,6 +781,83 @@ export const tests = {
     equal([hand.deed, undo.deed, undo.undoes], ["hand", "undo", hand.edit_id]);
   },
 
+  async keys_of_a_mode_touch_no_keypoint() {
+    const page = await makePage();
+    const { deeds, outbox } = page;
+    const press = (key, command, more = {}) => deeds.run(command, { key, ...more });
+    const sent = () => outbox.waiting().map(({ edit }) => edit);
+    page.server.get = () => new Promise(() => {}); // nothing comes back while this test looks
+    press("b", "editBox");
+    for (const [key, command] of [["v", "cycle"], ["x", "swap"], ["Delete", "reopen"], ["n", "skip"], ["Tab", "nextUncertain"]]) {
+      assert(press(key, command) !== false, "the key is taken");
+    }
+    equal([sent(), deeds.selected, page.said.at(-1)], [[], 0, deeds.told]);
+    press("ArrowRight", "nudge", { shiftKey: true });
+    press("ArrowUp", "nudge");
+    press("+", "zoomIn");
+    equal(page.person.box, [105, 43.5, 210, 231]);
+    equal(sent(), [], "one edit when the keys are let go");
+    press("Enter", "accept");
+    equal([sent().map((edit) => [edit.deed, edit.box]), deeds.mode], [[["box", [105, 43.5, 210, 231]]], null]);
+    press("Enter", "accept");
+    equal(sent().map((edit) => edit.deed), ["box", "accept"], "after the mode keys are about keypoints again");
+  },
+
+  async a_new_box_is_drawn_moved_and_taken_by_keys() {
+    const page = await makePage();
+    page.view = { camera: new Camera(), room: [400, 300] };
+    const { deeds } = page;
+    deeds.run("addPerson", { key: "i" });
+    deeds.run("nudge", { key: "ArrowLeft" });
+    equal(deeds.drawnBox, null);
+    deeds.run("accept", { key: "Enter" });
+    equal(deeds.drawnBox, [100, 40, 200, 220]);
+    deeds.run("nudge", { key: "ArrowLeft", shiftKey: true });
+    deeds.run("zoomOut", { key: "-" });
+    deeds.run("accept", { key: "Enter" });
+    equal(page.outbox.waiting().map(({ edit }) => [edit.deed, edit.box]), [["add", [94.76, 45.24, 190.48, 209.52]]]);
+    equal([deeds.mode, deeds.drawnBox], [null, null]);
+  },
+
+  async others_are_chosen_by_keys() {
+    const server = makeServer();
+    const other = (instance_id, iscrowd = false) => ({ instance_id, iscrowd, box: [0, 0, 9, 9], points: [] });
+    server.document = () => ({ ...makeDocument({ labels: { 9: placedAt(5, 5) } }), others: [other(8), other(9, true), other(11)] });
+    const page = await makePage(server);
+    page.view = { camera: new Camera(), sees: () => true };
+    const { deeds } = page;
+    const press = (key, command) => deeds.run(command, { key });
+    for (const id of [8, 9, 11, 8]) {
+      press("j", "nextOther");
+      equal(deeds.other, id);
+    }
+    assert(page.said.at(-1).startsWith("Person 8, 1 of 3"));
+    press("Enter", "accept");
+    equal(page.opened, [8]);
+    press("Escape", "leave");
+    equal([deeds.mode, deeds.other], [null, null]);
+    deeds.selected = L_WRIST;
+    press("y", "handOver");
+    press("Enter", "accept"); // nobody is chosen yet: the first
+    press("j", "nextOther");
+    equal(deeds.other, 11, "nothing is handed to a region");
+    press("Enter", "accept");
+    equal(page.outbox.waiting().map(({ edit }) => [edit.deed, edit.to, edit.keypoints]), [["hand", 11, [9]]]);
+  },
+
+  async the_whole_person_moves_and_scales_without_a_modifier() {
+    const page = await makePage();
+    const { deeds, person } = page;
+    deeds.run("movePerson", {});
+    deeds.run("nudge", { key: "ArrowRight", shiftKey: true });
+    deeds.run("nudge", { key: "ArrowDown" });
+    equal(person.shown(NOSE), { x: 120, y: 61, v: 2, by: "label" });
+    deeds.run("zoomIn", { key: "+" });
+    near(person.shown(16).x - person.shown(0).x, 168);
+    deeds.run("accept", { key: "Enter" });
+    equal([deeds.mode, page.history.done.map((entry) => entry.deed)], [null, ["label", "label"]]);
+  },
+
   async a_document_waits_for_the_end_of_a_drag() {
     for (const ask of [(page) => page.refresh(7), (page) => page.predict(7)]) {
       const server = makeServer();

@@ -4,11 +4,11 @@ import { help } from "./dialogs.js";
 import { few, spoken, stateWords } from "./dom.js";
 import { finite } from "./geometry.js";
 import { fit, nextHeat, toggleOverlay, zoom } from "./looking.js";
+import { arrowStep } from "./keys.js";
 import { limbFrom } from "./model.js";
+import { MODES, ended } from "./modes.js";
 import { PEOPLE, WHOLE } from "./whole.js";
 
-const NUDGE = { plain: 1, Shift: 10, Alt: 0.1 };
-const DIRECTION = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const SAME_PLACE = 0.75; // image pixels within which a keypoint counts as being at a candidate
 const CLOSE = 0.015; // of the box's height: candidates that are closer are one
 
@@ -72,11 +72,9 @@ const KEYPOINT = {
   cannotTell: (deeds) => change(deeds, deeds.person.cannotTell(deeds.selected)),
   reopen: (deeds) => change(deeds, deeds.person.reopen(deeds.selected), `${name(deeds)} is open already`),
   nudge(deeds, event) {
-    const step = event.shiftKey ? NUDGE.Shift : event.altKey ? NUDGE.Alt : NUDGE.plain;
     const { person, selected: k } = deeds;
     if (!person.shown(k)) return deeds.say(`${name(deeds)} is not placed: click where it is`);
-    const [dx, dy] = DIRECTION[event.key];
-    deeds.nudge(k, dx * step, dy * step);
+    deeds.nudge(k, ...arrowStep(event));
     return true;
   },
   candidate(deeds) {
@@ -134,8 +132,7 @@ const KEYPOINT = {
     const { page, mode } = deeds;
     deeds.cancel();
     if (mode !== null) {
-      deeds.mode = null;
-      page.banner("");
+      ended(deeds);
       return deeds.say("Ended");
     }
     if (document.activeElement === page.stage) {
@@ -147,4 +144,4 @@ const KEYPOINT = {
 };
 
 /** Every command that a key or a button may name: (deeds, event) -> false when there was nothing to do. */
-export const COMMANDS = new Map(Object.entries({ ...KEYPOINT, ...PEOPLE }));
+export const COMMANDS = new Map(Object.entries({ ...KEYPOINT, ...MODES, ...PEOPLE }));

@@ -4,13 +4,17 @@
 import { ALWAYS, COMMANDS, ONCE } from "./commands.js";
 import { few, listed, percent, spoken, stateWords } from "./dom.js";
 import { dragged } from "./geometry.js";
+import { FREE, KEYS } from "./modes.js";
 import { WHOLE } from "./whole.js";
 
+const HELD = new Set(["nudge", "zoomIn", "zoomOut"]); // what they change is one edit until the key is let go
 const TWO_DIGITS = 900; // milliseconds within which two digits are one number
 const REASON_LENGTH = 200;
 
 export class Deeds {
-  mode = null; // null, "box", "add", "region", "merge" or "hand"
+  mode = null; // null, or one of KEYS
+  told = ""; // what to do in it
+  other = null; // somebody else in the photo who is chosen by keys
   #gesture = null;
   #resting = [];
   #digit = { value: 0, at: -Infinity };
@@ -34,10 +38,11 @@ export class Deeds {
 
   /** Do a command of the table of keys; false when there is nothing to do it to. */
   run(command, event = {}) {
-    const deed = COMMANDS.get(command);
+    const own = event.key !== undefined ? KEYS[this.mode] : undefined; // a button means what it says in every mode
+    const deed = own ? own[command] ?? (FREE.has(command) ? COMMANDS.get(command) : () => this.say(this.told)) : COMMANDS.get(command);
     if (!deed || (!this.person && !ALWAYS.has(command))) return false;
     if (event.repeat && ONCE.has(command)) return true; // a key held down decides once
-    if (command !== "nudge") this.end();
+    if (!HELD.has(command)) this.end();
     const done = deed(this, event);
     this.redraw();
     return done !== false;
@@ -138,9 +143,13 @@ export class Deeds {
     const { person } = this;
     this.#gesture = {
       kind, person, before: keypoints.map((k) => person.change(k)), box: [...person.box],
-      start: keypoints.map((k) => person.shown(k)), factor: 1,
+      start: keypoints.map((k) => person.shown(k)), factor: 1, by: [0, 0],
     };
     return this.#gesture;
+  }
+
+  get #all() {
+    return this.person.points.map((_, k) => k);
   }
 
   /** Take what is going on; whoever waits for its end goes on after it. */
@@ -195,6 +204,25 @@ export class Deeds {
     this.person.apply(this.person.nudge(k, dx, dy));
   }
 
+  nudgePerson(dx, dy) {
+    const gesture = this.#begin("person", this.#all);
+    gesture.by = [gesture.by[0] + dx, gesture.by[1] + dy];
+    this.dragPerson(...gesture.by);
+  }
+
+  /** Keys change the person's box until they are let go, or the one that is drawn. */
+  changeBox(change) {
+    const { person } = this;
+    if (this.mode === "box") {
+      this.#begin("box", []);
+      person.box = change(person.box, person.size);
+    } else if (this.drawnBox) {
+      this.drawnBox = change(this.drawnBox, person.size);
+    } else {
+      this.say(this.told);
+    }
+  }
+
   /** A digit picks a keypoint by its number; a second one soon after makes a number of both. */
   pick(digit, at) {
     const count = this.person.points.length;
@@ -224,15 +252,14 @@ export class Deeds {
   }
 
   dragPerson(dx, dy) {
-    const all = this.person.points.map((_, k) => k);
-    const gesture = this.#begin("person", all);
+    const gesture = this.#begin("person", this.#all);
     this.person.apply(gesture.before);
     this.person.apply(this.person.moved(dx, dy));
     this.redraw();
   }
 
   scalePerson(factor, x, y) {
-    const gesture = this.#begin("scale", this.person.points.map((_, k) => k));
+    const gesture = this.#begin("scale", this.#all);
     gesture.factor *= factor;
     gesture.at ??= [x, y];
     this.person.apply(gesture.before);

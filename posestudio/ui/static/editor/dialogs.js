@@ -1,7 +1,7 @@
 /* Dialogs: the keys, a comment, a reason, who you are. Each is a native modal dialog, closed by Escape. */
 
 import { el } from "./dom.js";
-import { GESTURES, TABLE, keyOf, printed } from "./keys.js";
+import { GESTURES, IN_MODES, TABLE, keyOf, printed } from "./keys.js";
 
 /** Show a dialog; resolves to its returnValue, "" when it was left. */
 function ask(root, title, body, buttons) {
@@ -33,9 +33,11 @@ function cancel() {
 export function help(root) {
   const parts = TABLE.map(({ part, rows }) => el("section", {}, el("h3", {}, part),
     el("dl", {}, ...rows.flatMap(([keys, , words]) => [el("dt", {}, ...keysOf(keys)), el("dd", {}, words)]))));
+  const modes = el("section", {}, el("h3", {}, "While moving a box or choosing a person"),
+    el("dl", {}, ...IN_MODES.flatMap(([keys, words]) => [el("dt", {}, ...keysOf(keys)), el("dd", {}, words)])));
   const mouse = el("section", {}, el("h3", {}, "Mouse, pen and touch"),
     el("dl", {}, ...GESTURES.flatMap(([what, words]) => [el("dt", {}, what), el("dd", {}, words)])));
-  return ask(root, "Keys", [el("div.pe-help", {}, ...parts, mouse)],
+  return ask(root, "Keys", [el("div.pe-help", {}, ...parts, modes, mouse)],
     [button("Close", "", "button.primary")]);
 }
 

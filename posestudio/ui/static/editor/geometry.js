@@ -99,6 +99,12 @@ export function boxBetween([ax, ay], [bx, by], [width, height], least = 2) {
   return [round(x), round(y), round(Math.max(least, w)), round(Math.max(least, h))];
 }
 
+/** A box scaled about its middle, inside the photo. */
+export function resized([x, y, w, h], factor, size) {
+  const [cx, cy] = [x + w / 2, y + h / 2];
+  return boxBetween([cx - (w * factor) / 2, cy - (h * factor) / 2], [cx + (w * factor) / 2, cy + (h * factor) / 2], size);
+}
+
 /** The handles of a box: name, and which sides each moves (-1 left or top, 0 none, 1 right or bottom). */
 export const HANDLES = [
   ["nw", -1, -1], ["n", 0, -1], ["ne", 1, -1], ["e", 1, 0], ["se", 1, 1], ["s", 0, 1], ["sw", -1, 1], ["w", -1, 0],

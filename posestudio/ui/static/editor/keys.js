@@ -36,6 +36,7 @@ export const TABLE = [
       [["Shift+X"], "swapAll", "Swap left and right of the whole person"],
       [["P"], "copyPrevious", "Copy open keypoints from the frame before"],
       [["B"], "editBox", "Move or resize the box; the students then look again"],
+      [["J"], "nextOther", "Choose somebody else in this photo: J is the next, Enter goes there"],
       [["I"], "addPerson", "Add a person: draw a box"],
       [["Shift+Delete"], "hide", "Hide this person, or bring it back"],
     ],
@@ -67,13 +68,22 @@ export const TABLE = [
   },
 ];
 
+/** What keys do while a box, somebody else or the whole person is in hand; shown in the help, done by modes.js. */
+export const IN_MODES = [
+  [["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"], "Move the box or the whole person; with Shift by 10 pixels"],
+  [["+", "-"], "Scale it"],
+  [["J"], "The next person of those to choose from"],
+  [["Enter"], "Put a new box and take it, choose the person, or end"],
+  [["Escape"], "End"],
+];
+
 /** What the pointer does; shown in the help below the keys. */
 export const GESTURES = [
   ["Drag a keypoint", "Move it; the edit is saved when you let go"],
   ["Click", "Place the keypoint in hand, if nobody has placed it. With Shift: as hidden"],
   ["Drag the photo, Space and drag, two fingers", "Move the view"],
   ["Wheel, pinch", "Zoom at the pointer"],
-  ["Alt or Shift and drag, or wheel", "Move or scale the whole person"],
+  ["Alt or Shift and drag, or wheel", "Move or scale the whole person (by touch: in the menu Person)"],
   ["Click another skeleton or its number", "Go to that person"],
 ];
 
@@ -97,6 +107,14 @@ const BOUND = new Map(
 
 /** The command of a keyboard event, {command, where}, or null. */
 export const bound = (event) => BOUND.get(chord(event)) ?? null;
+
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+
+/** How far an arrow key moves things, in image pixels. */
+export function arrowStep({ key, shiftKey, altKey }) {
+  const step = shiftKey ? 10 : altKey ? 0.1 : 1;
+  return ARROWS[key].map((one) => one * step);
+}
 
 /** The first key of a command, for buttons: "Ctrl+Enter"; "" when it has none. */
 export function keyOf(command) {

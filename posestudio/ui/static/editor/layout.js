@@ -26,8 +26,9 @@ export function choice(label, options, value = "") {
 
 function menu() {
   const rows = [
-    ["copyPrevious", "Copy open keypoints from the frame before"], ["editBox", "Move or resize the box"], ["predictAgain", "Predict this person again"], ["addPerson", "Add a person"],
-    ["addRegion", "Add a region to ignore"], ["handOver", "Hand this keypoint to another person"],
+    ["copyPrevious", "Copy open keypoints from the frame before"], ["movePerson", "Move or scale the whole person"],
+    ["editBox", "Move or resize the box"], ["predictAgain", "Predict this person again"], ["addPerson", "Add a person"],
+    ["nextOther", "Choose somebody else in this photo"], ["addRegion", "Add a region to ignore"], ["handOver", "Hand this keypoint to another person"],
     ["handAll", "Hand all keypoints to another person"], ["mergeInto", "Merge this duplicate into another person"],
     ["hide", "Hide this person, or bring it back"],
   ];

@@ -12,6 +12,7 @@ import { drawRows, layout } from "./layout.js";
 import { setAlpha } from "./looking.js";
 import { address, kept, store } from "./memory.js";
 import { History } from "./model.js";
+import { ended } from "./modes.js";
 import { Outbox } from "./outbox.js";
 import { Panel, drawHistory } from "./panel.js";
 import { People } from "./people.js";
@@ -189,8 +190,7 @@ export class Page {
     this.person = person;
     this.part.empty.hidden = true;
     this.root.classList.add("open");
-    this.deeds.mode = null;
-    this.banner("");
+    ended(this.deeds);
     this.peaks = null;
     this.heat.load(null);
     this.view.show(person, this.skeleton, photo);
@@ -309,7 +309,7 @@ export class Page {
     const uncertain = person.points[deeds.selected].state === "open" || person.isSuspect(deeds.selected) || this.ghosts;
     this.view.draw({
       selected: deeds.selected, limit: this.limit, held: deeds.held, hidden: this.hidden, boxing: deeds.mode === "box",
-      drawn: deeds.drawnBox, ghosts: uncertain && deeds.held === null ? candidates(this, deeds.selected) : [], rivals: this.rivals ?? [],
+      drawn: deeds.drawnBox, other: deeds.other, ghosts: uncertain && deeds.held === null ? candidates(this, deeds.selected) : [], rivals: this.rivals ?? [],
     });
     this.panel.draw(person, this.skeleton, deeds.selected, this.limit);
     this.stage.classList.toggle("placing", deeds.placing && deeds.mode === null);

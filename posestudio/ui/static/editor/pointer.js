@@ -2,6 +2,8 @@
 
    A drag is counted from where it began, in image pixels, so it is exact at every zoom and scroll. */
 
+import { ended } from "./modes.js";
+
 const SLACK = { mouse: 3, pen: 4, touch: 8 };
 const WHEEL = 0.0016;
 const LINE = 16;
@@ -37,6 +39,7 @@ export class Pointer {
     if (target.closest("button,label,input,select,a")) return;
     event.preventDefault();
     this.deeds.end();
+    if (this.deeds.mode === "other") ended(this.deeds); // chosen by keys; the pointer chooses anew
     const at = this.view.toImage(event);
     this.#drag = {
       id: event.pointerId, from: [event.clientX, event.clientY], last: [event.clientX, event.clientY], at,
@@ -53,6 +56,7 @@ export class Pointer {
     const { mode } = this.deeds;
     const handle = target.closest(".pe-handle");
     if (mode === "box" && handle) return { kind: "box", handle: handle.dataset.handle, click: null };
+    if (mode === "person") return { kind: "person", click: null };
     if (mode === "add" || mode === "region") return { kind: "draw", click: null };
     const other = target.closest("[data-id]");
     const go = other && (() => this.deeds.pickOther(Number(other.dataset.id)));
@@ -192,15 +196,21 @@ export class Pointer {
 
   #pinched() {
     const [was, now] = [this.#pinch, this.#between()];
+    this.#pinch = now;
+    if (this.deeds.mode === "person") {
+      this.deeds.scalePerson(now.apart / was.apart, ...this.view.camera.toImage(...now.middle));
+      return;
+    }
     this.view.camera.panBy(now.middle[0] - was.middle[0], now.middle[1] - was.middle[1]);
     this.view.camera.zoomAt(...now.middle, now.apart / was.apart);
-    this.#pinch = now;
     this.view.fitted = null;
     this.deeds.redraw();
   }
 
   #endPinch() {
-    if (this.#fingers.size < 2) this.#pinch = null;
+    if (this.#fingers.size >= 2) return;
+    this.#pinch = null;
+    this.deeds.end();
   }
 
   #spaceKey(event) {
@@ -212,7 +222,7 @@ export class Pointer {
 
   keyUp(event) {
     if (event.key === " ") this.#spaceOff();
-    if (!this.#drag && (["Alt", "Shift"].includes(event.key) || event.key.startsWith("Arrow"))) this.deeds.end();
+    if (!this.#drag && (["Alt", "Shift", "+", "=", "-"].includes(event.key) || event.key.startsWith("Arrow"))) this.deeds.end();
   }
 
   #spaceOff() {

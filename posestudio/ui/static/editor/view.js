@@ -116,7 +116,7 @@ export class View {
       const tag = sv("g.pe-tag", { "data-id": other.instance_id }, sv("rect", { rx: 4, height: 24, y: -24 }),
         sv("text", { x: 7, y: -7.5 }, other.iscrowd ? `${other.instance_id} ignored` : String(other.instance_id)));
       tag.append(sv("title", {}, other.iscrowd ? "A region to ignore" : `Person ${other.instance_id}: click to go there`));
-      return { node, tag, box: other.box, width: 0 };
+      return { id: other.instance_id, node, tag, box: other.box, width: 0 };
     });
     this.othersAt.replaceChildren(...this.#others.map((other) => other.node));
     this.layers.tags.replaceChildren(...this.#others.map((other) => other.tag));
@@ -145,7 +145,7 @@ export class View {
     this.fitted = whole ? "photo" : "person";
   }
 
-  /** Draw everything. `what`: {selected, limit, ghosts, rivals, boxing, drawn, held, aim, hidden}. */
+  /** Draw everything. `what`: {selected, limit, ghosts, rivals, boxing, drawn, other, held, hidden}. */
   draw(what) {
     const { camera, person } = this;
     if (!person) return;
@@ -155,7 +155,7 @@ export class View {
     this.world.classList.toggle("pixels", scale >= PIXELS);
     this.othersAt.setAttribute("transform", `matrix(${scale},0,0,${scale},${tx},${ty})`);
     this.svg.classList.toggle("off", Boolean(what.hidden));
-    this.#drawTags();
+    this.#drawTags(what);
     const now = person.points.map((_, k) => person.shown(k));
     const at = now.map((point) => (point ? camera.toScreen(point.x, point.y).map(px) : null));
     this.#drawLimbs(now, at);
@@ -166,10 +166,11 @@ export class View {
   }
 
   /** The others' numbers, at their boxes, as long as these are in view. */
-  #drawTags() {
+  #drawTags({ other = null }) {
     const { scale, tx, ty } = this.camera;
     const [width, height] = this.room;
-    for (const { tag, width: own, box: [x, y, w, h] } of this.#others) {
+    for (const { id, node, tag, width: own, box: [x, y, w, h] } of this.#others) {
+      for (const part of [node, tag]) part.classList.toggle("chosen", id === other);
       const [left, top] = [x * scale + tx, y * scale + ty];
       const seen = left < width && top < height && left + w * scale > 0 && top + h * scale > 0;
       tag.style.display = seen ? "" : "none";
@@ -253,6 +254,12 @@ export class View {
     const [width] = this.room;
     const left = at[selected][0] > width - 130;
     set(this.name, { x: at[selected][0] + (left ? -17 : 17), y: at[selected][1] - 12, "text-anchor": left ? "end" : "start" });
+  }
+
+  /** Whether a point of the photo is in view. */
+  sees(x, y) {
+    const [sx, sy] = this.camera.toScreen(x, y);
+    return sx >= 0 && sy >= 0 && sx <= this.room[0] && sy <= this.room[1];
   }
 
   /** Where a keypoint is on the page, in client coordinates; null when it is not shown. */

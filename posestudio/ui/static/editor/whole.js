@@ -4,23 +4,10 @@ import { drawHead } from "./about.js";
 import { listed, spoken } from "./dom.js";
 import { boxBetween } from "./geometry.js";
 import { confirm, line, reason } from "./dialogs.js";
+import { ended } from "./modes.js";
 
 const LEAST_BOX = 8; // CSS pixels; a smaller drawing was a click
 const REASON_LENGTH = 200;
-
-/** Begin or end a way of clicking; the banner says what to do. */
-function enter(deeds, mode, words) {
-  deeds.mode = deeds.mode === mode ? null : mode;
-  deeds.drawnBox = null;
-  deeds.page.banner(deeds.mode ? words : "");
-  deeds.say(deeds.mode ? words : "Ended");
-}
-
-const ended = (deeds) => {
-  deeds.mode = null;
-  deeds.drawnBox = null;
-  deeds.page.banner("");
-};
 
 /** Send an edit of the whole person, with the one that takes it back. */
 function send(deeds, edit, back, words, { before = [], after = [] } = {}) {
@@ -108,13 +95,15 @@ export const WHOLE = {
 
   drawn(deeds, from, to) {
     WHOLE.drawBox(deeds, from, to);
+    const [, , w, h] = deeds.drawnBox;
+    if (Math.min(w, h) * deeds.page.view.camera.scale >= LEAST_BOX) return WHOLE.take(deeds);
+    deeds.drawnBox = null;
+    return deeds.redraw();
+  },
+
+  /** The drawn box is a person, or a region to ignore. */
+  take(deeds) {
     const { page, person, drawnBox: box, mode } = deeds;
-    const scale = page.view.camera.scale;
-    if (Math.min(box[2], box[3]) * scale < LEAST_BOX) {
-      deeds.drawnBox = null;
-      deeds.redraw();
-      return;
-    }
     ended(deeds);
     const region = mode === "region";
     const { edit } = page.send({ deed: "add", image_id: person.doc.image_id, box, iscrowd: region });
@@ -128,7 +117,7 @@ export const WHOLE = {
     const { page, person, mode } = deeds;
     const other = person.doc.others.find((one) => one.instance_id === id);
     if (!other) return;
-    if (mode === null) {
+    if (mode === null || mode === "other") {
       if (other.iscrowd) deeds.say(`Region ${id} is ignored`);
       page.open(id, { from: person.id });
       return;
@@ -167,32 +156,10 @@ export const WHOLE = {
     page.quietly.add(edit.edit_id);
     return deeds.say("Undoing an edit of an earlier sitting");
   },
-
-  handing(deeds, keypoints) {
-    if (!people(deeds).length) return deeds.say("There is nobody else in this photo");
-    if (!keypoints.length) return deeds.say("Only a placed keypoint can be handed over");
-    deeds.handing = keypoints;
-    const what = keypoints.length === 1 ? spoken(deeds.person.names[keypoints[0]]) : `${keypoints.length} keypoints`;
-    return enter(deeds, "hand", `Click the person who gets the ${what}. Escape ends.`);
-  },
 };
 
 /** The commands of the table of keys and of the menu. */
 export const PEOPLE = {
-  editBox: (deeds) => enter(deeds, "box", "Drag the box or its handles. B or Escape ends."),
-  addPerson: (deeds) => enter(deeds, "add", "Draw a box around the new person. Escape ends."),
-  addRegion: (deeds) => enter(deeds, "region", "Draw a box around a crowd that nobody shall label. Escape ends."),
-  mergeInto(deeds) {
-    if (!people(deeds).length) return deeds.say("There is nobody else in this photo");
-    return enter(deeds, "merge", "Click the person that this one is a duplicate of. Escape ends.");
-  },
-  handOver(deeds) {
-    const { person, selected } = deeds;
-    return WHOLE.handing(deeds, person.points[selected].state === "placed" ? [selected] : []);
-  },
-  handAll(deeds) {
-    return WHOLE.handing(deeds, deeds.person.points.flatMap((point, k) => (point.state === "placed" ? [k] : [])));
-  },
   async hide(deeds) {
     const { page, person } = deeds;
     const hidden = !person.doc.hidden;
@@ -239,5 +206,3 @@ export const PEOPLE = {
     return deeds.say("Comment kept");
   },
 };
-
-const people = (deeds) => (deeds.person.doc.others ?? []).filter((one) => !one.iscrowd);

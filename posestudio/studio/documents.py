@@ -19,7 +19,7 @@ from posestudio.train.run_folder import RunFolder
 Record = dict[str, Any]
 
 ERROR_LIMIT = 0.2
-"""Probability of an error above which "accept all" leaves a keypoint open. Ours."""
+"""Probability of an error above which "accept all" leaves a keypoint open, until the project says another. Ours."""
 
 
 def document(store: Store, instance_id: int, run: str | None = None, fresh: bool = False) -> Record:
@@ -115,8 +115,29 @@ def project_session(store: Store) -> Record:
             "sigmas": list(skeleton.oks_sigmas),
         },
         "taught": [k in taught for k in range(len(skeleton.keypoints))] if skeleton else [],
-        "error_limit": ERROR_LIMIT,
+        "error_limit": error_limit(store),
     }
+
+
+def error_limit(store: Store) -> float:
+    """The project's probability of an error above which "accept all" leaves a keypoint open."""
+    rows = store.read("SELECT value FROM meta WHERE key = 'error_limit'")
+    return float(rows[0]["value"]) if rows else ERROR_LIMIT
+
+
+def set_error_limit(store: Store, limit: float) -> Record:
+    """Keep another error limit for the project.
+
+    Raises:
+        InputError: it is no number from 0 to 1.
+    """
+    if isinstance(limit, bool) or not isinstance(limit, (int, float)) or not 0 <= limit <= 1:
+        raise InputError(f"error_limit must be a number from 0 to 1, got {limit!r:.80}.")
+    row = ["error_limit", str(float(limit))]
+    store.write(
+        lambda cursor: cursor.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", row) and None
+    )
+    return {"error_limit": float(limit)}
 
 
 def box(store: Store, instance_id: int) -> Record:
@@ -340,4 +361,5 @@ def _overlap(first: Sequence[float], second: Sequence[float]) -> float:
 
 OFFERED = {
     "document": document, "project_session": project_session, "person_box": box, "to_predict": to_predict,
+    "error_limit": error_limit, "set_error_limit": set_error_limit,
 }  # fmt: skip

@@ -241,14 +241,33 @@ def describe(beliefs: Beliefs, box_xywh: np.ndarray) -> np.ndarray:
     return np.concatenate([flat / np.sqrt(max(flat.shape[1], 1) / 2), form], axis=1)
 
 
-def reason(name: str, *, distance: float, height: float, score: float, uncertainty: float) -> str:
-    """Why one keypoint is asked about, in words: "left wrist: a and b 40 px apart"."""
+def reason(
+    name: str,
+    *,
+    distance: float,
+    height: float,
+    score: float,
+    uncertainty: float,
+    error: float | None = None,
+) -> str:
+    """Why one keypoint is asked about, in words: "left wrist: a and b 40 px apart".
+
+    Args:
+        name: of the keypoint.
+        distance: pixels between the students.
+        height: of the box.
+        score: of the prediction.
+        uncertainty: of the pool.
+        error: the probability of an error where it is known.
+    """
     said = name.replace("_", " ")
     if np.isfinite(distance) and distance > FAR * height:
         return f"{said}: a and b {distance:.0f} px apart"
     if np.isfinite(uncertainty) and uncertainty > 0.15 and score > 0.5:
         return f"{said}: views differ (uncertainty {uncertainty:.2f})"
-    return f"{said}: confidence {score:.2f}"
+    if error is not None and np.isfinite(error):
+        return f"{said}: error {100 * error:.0f} %"
+    return f"{said}: score {score:.2f}"
 
 
 def keypoints(
@@ -269,15 +288,16 @@ def keypoints(
             "confidence": float(beliefs.score[at]),
             "uncertainty": float(beliefs.uncertainty[at]),
         }
+        error = None if doubts.probability is None else float(doubts.probability[at])
         found.append({
             "keypoint": int(place),
             "name": names[place],
             "score": float(doubts.score[at]),
-            "error_probability": None if doubts.probability is None else float(doubts.probability[at]),
+            "error_probability": error,
             **numbers,
             "reason": reason(
                 names[place], distance=numbers["distance_px"], height=height,
-                score=numbers["confidence"], uncertainty=numbers["uncertainty"],
+                score=numbers["confidence"], uncertainty=numbers["uncertainty"], error=error,
             ),
         })  # fmt: skip
     return sorted(found, key=lambda item: -item["score"])

@@ -5,7 +5,6 @@ from typing import Any
 
 from posestudio.errors import InputError
 from posestudio.store.journal import require_text
-from posestudio.studio.documents import ERROR_LIMIT
 from posestudio.studio.studio import Studio
 
 Edit = Mapping[str, Any]
@@ -67,7 +66,7 @@ def _accept(studio: Studio, edit: Edit) -> Saved:
     return studio.call(
         "accept", **_person(edit), **_work(edit), run=_text(edit, "run"), student=_text(edit, "student"),
         keypoints=None if keypoints is None else _indices(keypoints), prediction_id=edit.get("prediction_id"),
-        error_limit=None if _flag(edit, "over_limit") else ERROR_LIMIT,
+        error_limit=None if _flag(edit, "over_limit") else studio.call("error_limit"),
     )  # fmt: skip
 
 

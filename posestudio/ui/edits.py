@@ -103,6 +103,16 @@ def _offer_writing(router: APIRouter, studio: Studio, token: str) -> None:
             return failure("invalid", f"edits must be a list of 1 to {MAX_EDITS} edits.")
         return await run_in_threadpool(lambda: answered(lambda: {"results": _save(studio, listed)}))
 
+    @router.post("/settings")
+    async def settings(request: Request) -> JSONResponse:
+        body = await body_of(request, token)
+        if isinstance(body, JSONResponse):
+            return body
+        limit = body.get("error_limit")
+        return await run_in_threadpool(
+            lambda: answered(lambda: studio.call("set_error_limit", limit=limit))
+        )
+
     @router.post("/people/{instance_id}/predict")
     async def predict(instance_id: Id, request: Request) -> JSONResponse:
         body = await body_of(request, token)

@@ -99,7 +99,11 @@ def test_reasons_in_words():
     said = queue.reason("left_wrist", distance=40.2, height=200, score=0.9, uncertainty=np.nan)
     assert said == "left wrist: a and b 40 px apart"
     said = queue.reason("right_ankle", distance=1, height=200, score=0.12, uncertainty=np.nan)
-    assert said == "right ankle: confidence 0.12"
+    assert said == "right ankle: score 0.12"
+    said = queue.reason(
+        "right_ankle", distance=1, height=200, score=0.12, uncertainty=np.nan, error=0.618
+    )
+    assert said == "right ankle: error 62 %"
     assert "views differ" in queue.reason(
         "nose", distance=1, height=200, score=0.9, uncertainty=0.3
     )

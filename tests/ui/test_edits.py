@@ -213,6 +213,20 @@ def test_accept_all_leaves_what_is_likely_wrong(page, made):
     assert point["y"] == point["students"]["a"]["y"]
 
 
+def test_the_error_limit_is_the_projects(page, made):
+    def keep(limit, token=None):
+        headers = {answers.TOKEN: token or page.token}
+        return page.client.post("/api/settings", json={"error_limit": limit}, headers=headers)
+
+    for wrong in (None, "0.3", -0.1, 1.5, True):
+        assert keep(wrong).status_code == 400
+    assert keep(0.3, "wrong").status_code == 403
+    assert page.client.get("/api/session").json()["error_limit"] == 0.2
+    assert keep(1).json() == {"error_limit": 1.0}
+    assert page.client.get("/api/session").json()["error_limit"] == 1.0
+    assert page.do(made.open[0], "accept")["left"] == [], "nothing is above it"
+
+
 def test_the_prediction_that_was_seen_is_the_one_that_is_accepted(page, made, studio):
     person = made.open[0]
     seen = page.document(person)

@@ -9,7 +9,7 @@ import { GESTURES, TABLE, bound, chord } from "./editor/keys.js";
 import { History, Person, limbFrom } from "./editor/model.js";
 import { Outbox, onTheWire } from "./editor/outbox.js";
 import { Page } from "./editor/page.js";
-import { deedWords } from "./editor/panel.js";
+import { deedWords, sure } from "./editor/panel.js";
 import { People } from "./editor/people.js";
 import { Queue, Stopwatch } from "./editor/queue.js";
 import { listenToOutbox } from "./editor/saving.js";
@@ -334,12 +334,46 @@ export const tests = {
     const doc = makeDocument({ errors: { 9: 0.5, 10: 0.2001, 11: 0.2 } });
     doc.keypoints[3].prediction.x = -40;
     const person = new Person(doc);
-    const { accept, left } = person.acceptable(0.2);
-    equal(left, [3, 9, 10]);
+    const { accept, over, weak, outside } = person.acceptable(0.2);
+    equal([over, weak, outside], [[9, 10], [], [3]]);
     equal(accept.length, 14);
+    equal(person.acceptable(0.6).over, [], "the limit is the project's");
+    equal(person.cycle(3)[0].reason, "outside", "V says so at once");
     const changes = person.accepted(accept);
     equal(changes[0], { keypoint: 0, state: "placed", x: 110, y: 60, v: 2, reason: null });
     equal(person.accepted([3]), []);
+  },
+
+  while_nothing_is_calibrated_a_plain_rule_doubts() {
+    const doc = makeDocument();
+    for (const point of doc.keypoints) Object.assign(point.prediction, { error: null, score: 0.9 });
+    doc.keypoints[4].prediction.score = 0.49;
+    const at = (x) => ({ x, y: 60, score: 0.9 });
+    doc.keypoints[5].students = { a: at(100), b: at(110) };
+    doc.keypoints[6].students = { a: at(100), b: at(112) }; // the box is 220 high
+    doc.keypoints[7].prediction.error = 0.1;
+    doc.keypoints[7].prediction.score = 0.1;
+    equal(new Person(doc).acceptable(0.2).weak, [4, 6]);
+  },
+
+  async accept_all_says_why_it_stops_and_does_what_it_says() {
+    const server = makeServer();
+    server.document = () => {
+      const doc = makeDocument({ errors: { 9: 0.5, 10: 0.6 } });
+      doc.keypoints[3].prediction.x = -40;
+      doc.keypoints[16].prediction = null;
+      Object.assign(doc.keypoints[4].prediction, { error: null, score: 0.2 });
+      return doc;
+    };
+    const page = await makePage(server);
+    page.session.error_limit = 0.55;
+    Object.assign(page, { stop: (words) => page.said.push(words), finished: () => page.said.push("finished"), secondsOf: () => 1 });
+    page.deeds.acceptAll();
+    equal(page.said.at(-1), "Look first: right wrist over the error limit of 55 %; not calibrated yet: look at right ear; left ear "
+      + "predicted outside the photo: drag it in, or V; right ankle not placed. Ctrl+Enter again accepts right wrist and right ear and goes on.");
+    equal(page.deeds.selected, R_WRIST);
+    page.deeds.acceptAll();
+    equal([page.person.open(), page.said.at(-1)], [[3, 16], "finished"]);
   },
 
   tab_goes_from_suspects_to_the_most_doubtful_to_the_missing() {
@@ -1035,6 +1069,7 @@ export const tests = {
     equal(clock("nonsense"), "");
     const before = { state: "placed", x: 1, y: 1, v: 2 };
     equal(deedWords({ state: "placed", x: 4, y: 5, v: 1, origin: "edit" }, before), "moved 5 px to (4, 5), now hidden");
+    equal([sure({ error: 0.62, score: 0.3 }, true), sure({ error: null, score: 0.83 }, true), sure({ score: 0.83 }, false)], ["62 %", "score 0.83", "0.83"]);
     equal(deedWords({ state: "placed", x: 4, y: 5, v: 2, origin: "accept" }, null), "accepted as predicted at (4, 5)");
   },
 };

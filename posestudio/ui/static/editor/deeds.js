@@ -328,13 +328,14 @@ export class Deeds {
     return this.say(more ? `${what}. Next: ${this.page.about(this.selected)}` : `${what}. Nothing is open: Ctrl+Enter goes on`);
   }
 
-  /** Accept all that is under the limit; stop once at what is not, or at what nobody has placed. */
+  /** Accept all that is sure enough; stop once at what is not, at what lies outside, and at what nobody has placed. */
   acceptAll() {
     const { person, page } = this;
-    const { accept, left } = person.acceptable(page.limit);
+    const { accept, over, weak, outside } = person.acceptable(page.limit);
     if (accept.length) this.accept(accept);
     const missing = person.missing();
-    const stops = [...left, ...missing];
+    const doubtful = [...over, ...weak];
+    const stops = [...doubtful, ...outside, ...missing];
     const warned = `${person.id}: ${stops.join(" ")}`;
     if (stops.length && this.#warned !== warned) {
       this.#warned = warned;
@@ -342,12 +343,15 @@ export class Deeds {
       page.selected();
       const names = (keypoints) => few(keypoints.map((k) => spoken(person.names[k])));
       const parts = [];
-      if (left.length) parts.push(`${names(left)} over the error limit of ${percent(page.limit)}`);
+      if (over.length) parts.push(`${names(over)} over the error limit of ${percent(page.limit)}`);
+      if (weak.length) parts.push(`not calibrated yet: look at ${names(weak)}`);
+      if (outside.length) parts.push(`${names(outside)} predicted outside the photo: drag it in, or V`);
       if (missing.length) parts.push(`${names(missing)} not placed`);
-      const again = left.length ? "Ctrl+Enter again accepts them and goes on" : "Ctrl+Enter again goes on without";
-      return page.stop(`Look first: ${parts.join("; ")}. ${again}.`);
+      const which = doubtful.length < stops.length ? names(doubtful) : "them";
+      const again = doubtful.length ? `accepts ${which} and goes on` : "goes on without";
+      return page.stop(`Look first: ${parts.join("; ")}. Ctrl+Enter again ${again}.`);
     }
-    if (left.length) this.accept(left);
+    if (doubtful.length) this.accept(doubtful);
     return WHOLE.finish(this);
   }
 }

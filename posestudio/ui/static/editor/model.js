@@ -7,6 +7,8 @@ import { finite, inside, isInside, round } from "./geometry.js";
 
 export const OUTSIDE = "outside";
 export const CANNOT_TELL = "cannot tell";
+const WEAK = 0.5; // score below which a prediction without a known probability of an error is looked at
+const FAR = 0.05; // of the box's height, as in the queue: students farther apart than this disagree
 const STATES = ["open", "placed", "absent"];
 
 const open = (keypoint) => ({ keypoint, state: "open", x: null, y: null, v: 0, reason: null });
@@ -122,14 +124,28 @@ export class Person {
     return Boolean(guess) && finite(guess.error) && guess.error > limit;
   }
 
-  /** What accept-all takes over, and what it leaves because it is over the limit or outside the photo. */
+  /** Whether an open keypoint whose probability of an error nobody knows is doubtful by a plain rule. */
+  weak(k) {
+    const guess = this.points[k].state === "open" ? this.prediction(k) : null;
+    if (!guess || finite(guess.error)) return false;
+    const [a, b] = ["a", "b"].map((name) => spot(this.doc.keypoints[k].students?.[name]));
+    const apart = a && b ? Math.hypot(a.x - b.x, a.y - b.y) : 0;
+    return guess.score < WEAK || apart > FAR * this.box[3];
+  }
+
+  /** Whether a keypoint is predicted where no label may be. */
+  outside(k) {
+    const guess = this.prediction(k);
+    return Boolean(guess) && !isInside([guess.x, guess.y], this.size);
+  }
+
+  /** What accept-all takes over, and what it leaves: outside the photo, over the limit, or weak and not calibrated. */
   acceptable(limit) {
-    const guessed = this.open().filter((k) => this.prediction(k));
-    const fine = (k) => {
-      const { x, y } = this.prediction(k);
-      return !this.over(k, limit) && isInside([x, y], this.size);
-    };
-    return { accept: guessed.filter(fine), left: guessed.filter((k) => !fine(k)) };
+    const groups = { accept: [], outside: [], over: [], weak: [] };
+    for (const k of this.open().filter((one) => this.prediction(one))) {
+      groups[this.outside(k) ? "outside" : this.over(k, limit) ? "over" : this.weak(k) ? "weak" : "accept"].push(k);
+    }
+    return groups;
   }
 
   // Commands: each gives a list of changes.
@@ -137,8 +153,7 @@ export class Person {
   accepted(keypoints) {
     return keypoints.flatMap((k) => {
       const guess = this.prediction(k);
-      return guess && isInside([guess.x, guess.y], this.size)
-        ? [{ ...placed(k, 0, 0, 2), x: guess.x, y: guess.y }] : [];
+      return guess && !this.outside(k) ? [{ ...placed(k, 0, 0, 2), x: guess.x, y: guess.y }] : [];
     });
   }
 
@@ -154,6 +169,7 @@ export class Person {
   /** Visible, hidden, outside, visible, ...; a keypoint that lies nowhere can only be declared outside or open. */
   cycle(k) {
     const now = this.shown(k);
+    if (now?.by === "prediction" && this.outside(k)) return [absent(k, OUTSIDE)];
     if (now?.v === 2) return this.place(k, now.x, now.y, 1);
     if (this.points[k].state !== "absent") return [absent(k, OUTSIDE)];
     const { x, y } = this.last[k] ?? {};

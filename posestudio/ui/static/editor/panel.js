@@ -16,6 +16,13 @@ function glyph(side, state) {
   return sv(`svg.pe-glyph.${side}.crossed`, { viewBox: "-8 -8 16 16", "aria-hidden": "true" }, sv("path", { d }));
 }
 
+/** How sure the students are: the probability of an error, or the score, which is named where the others are errors. */
+export function sure({ error, score }, calibrated) {
+  if (finite(error)) return percent(error);
+  if (!finite(score)) return "\u2013";
+  return `${calibrated ? "score " : ""}${score.toFixed(2)}`;
+}
+
 export class Panel {
   #rows = [];
   #seen = [];
@@ -23,9 +30,12 @@ export class Panel {
   /** act: {select(k), run(command, event)}. */
   constructor(act, signal) {
     this.measure = el("span.pe-measure");
+    this.limit = el("input", { type: "number", min: 0, max: 100, step: 1, "aria-label": "Error limit in percent" });
+    this.limiter = el("label.pe-limit", { title: "Ctrl+Enter stops at keypoints whose probability of an error is above this. Kept for the project" },
+      "stop over", this.limit, "%");
     this.list = el("div.pe-list", { role: "listbox", tabindex: "0", "aria-label": "Keypoints" });
     this.node = el("section.pe-keypoints", { "aria-label": "Keypoints" },
-      el("div.pe-panel-head", {}, el("h2", {}, "Keypoints"), this.measure), this.list);
+      el("div.pe-panel-head", {}, el("h2", {}, "Keypoints"), this.measure, this.limiter), this.list);
     const row = (event) => event.target instanceof Element && event.target.closest(".pe-row");
     this.list.addEventListener("click", (event) => row(event) && act.select(Number(row(event).dataset.k), true), { signal });
     this.list.addEventListener("contextmenu", (event) => {
@@ -58,20 +68,23 @@ export class Panel {
   /** Bring the rows along with the person. */
   draw(person, skeleton, selected, limit) {
     if (this.#rows.length !== person.points.length) this.#build(person, skeleton.sides);
-    this.measure.textContent = person.doc.blind ? "" : person.doc.calibrated ? "error probability" : "score, not calibrated";
+    const calibrated = !person.doc.blind && person.doc.calibrated;
+    this.measure.textContent = person.doc.blind ? "" : calibrated ? "error," : "score, not calibrated";
+    this.limiter.hidden = !calibrated;
+    if (document.activeElement !== this.limit) this.limit.value = round(100 * limit, 1);
     this.#rows.forEach((row, k) => {
       const state = stateWords(person, k);
       const over = person.over(k, limit);
       const suspect = person.suspects.find((one) => one.keypoint === k || one.partner === k);
       const guess = person.points[k].state === "open" ? person.prediction(k) : null;
-      const number = !guess ? "" : finite(guess.error) ? percent(guess.error) : finite(guess.score) ? guess.score.toFixed(2) : "";
+      const number = guess ? sure(guess, calibrated) : "";
       const key = [state, over, suspect?.kind ?? "", number, k === selected].join("|");
       if (key === this.#seen[k]) return;
       this.#seen[k] = key;
-      const [, mark, , words, sure] = row.children;
+      const [, mark, , words, last] = row.children;
       mark.replaceChildren(glyph(skeleton.sides[k], state));
       words.textContent = suspect ? "suspect" : DETAILS[state] ? `${DETAILS[state]} ${state}` : state;
-      sure.textContent = over ? `${number} !` : number;
+      last.textContent = over ? `${number} !` : number;
       row.classList.toggle("over", over);
       row.classList.toggle("suspect", Boolean(suspect));
       row.classList.toggle("untaught", state === "untaught");

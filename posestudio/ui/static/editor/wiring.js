@@ -44,6 +44,7 @@ export function wire(page, signal) {
   on(part.heatAlpha, "input", () => setAlpha(page));
   on(part.historyBox, "toggle", () => drawHistory(page));
   on(part.who, "click", () => rename(page));
+  on(page.panel.limit, "change", () => limit(page));
   on(document, "click", (event) => {
     for (const menu of root.querySelectorAll("details.pe-menu[open]")) if (!menu.contains(event.target)) menu.open = false;
   });
@@ -66,6 +67,19 @@ async function rename(page) {
   const name = await line(page.root, "Who are you?", "Your name, as it goes into the journal", page.who, 100);
   if (name) localStorage.setItem(WHO, name);
   page.part.who.textContent = page.who;
+}
+
+/** Another error limit, for the whole project. */
+async function limit(page) {
+  const { panel: { limit: field }, server } = page;
+  try {
+    Object.assign(page.session, await server.post("/api/settings", { error_limit: field.valueAsNumber / 100 }));
+    page.say(`Ctrl+Enter stops at keypoints over ${field.value} %`);
+  } catch (error) {
+    field.value = 100 * page.limit;
+    page.say(`The limit stays: ${error.message}`);
+  }
+  page.redraw();
 }
 
 /** Another order, split, run or time: a new queue. */

@@ -228,20 +228,27 @@ def promote(cursor: Cursor, instance_id: int) -> None:
     )
 
 
-def last_edit(cursor: Cursor, instance_id: int) -> str:
-    """edit_id of the newest edit of a person that was not taken back.
+def last_edit(cursor: Cursor, instance_id: int, author: str | None = None) -> str:
+    """edit_id of the newest edit of a person that was not taken back; of an author, if one is named.
+
+    An author's edit is left where somebody else has changed a keypoint of it since.
 
     Raises:
         InputError: there is none.
     """
     found = cursor.execute(
-        """SELECT edit_id FROM label_journal WHERE instance_id = ? AND origin IN ('edit', 'accept')
-        AND edit_id NOT IN (SELECT undoes FROM label_journal WHERE instance_id = ? AND undoes IS NOT NULL)
+        """SELECT edit_id FROM label_journal WHERE instance_id = $person AND origin IN ('edit', 'accept')
+        AND edit_id NOT IN (SELECT undoes FROM label_journal WHERE instance_id = $person AND undoes IS NOT NULL)
+        AND ($author IS NULL OR who = $author AND edit_id NOT IN (
+            SELECT own.edit_id FROM label_journal own JOIN label_journal later USING (instance_id, keypoint)
+            WHERE instance_id = $person AND own.edit_id IS NOT NULL
+            AND later.who <> $author AND later.revision > own.revision))
         ORDER BY revision DESC LIMIT 1""",
-        [instance_id, instance_id],
+        {"person": instance_id, "author": author},
     ).fetchone()
     if found is None:
-        raise InputError(f"There is nothing to undo for person {instance_id}.")
+        whose = f" of {author}'s" if author else ""
+        raise InputError(f"There is nothing{whose} to undo for person {instance_id}.")
     return found[0]
 
 

@@ -164,11 +164,12 @@ def undo(
     base_revision: int | None = None,
     after: Sequence[str] | None = None,
     undoes: str | None = None,
+    own: bool = False,
 ) -> Row:
     """Take back an edit of a person by further rows: the last one that was not taken back yet. Imports stay.
 
     An edit that changed two people is taken back for both, and whoever it hid comes back. A client that knows which
-    edit it means says so in `undoes`.
+    edit it means says so in `undoes`; with `own` the last one is that of `who`, if nobody else has built on it.
 
     Returns:
         revision, saved_at, repeated, undone (the edit_id that was taken back) and labels (as they are now).
@@ -189,7 +190,7 @@ def undo(
         journal.image_size(cursor, instance_id)
         saved = journal.earlier(cursor, context)
         if saved is None:
-            undone = undoes or journal.last_edit(cursor, instance_id)
+            undone = undoes or journal.last_edit(cursor, instance_id, context.who if own else None)
             both = journal.touched(cursor, undone)
             if instance_id not in both:
                 raise InputError(f"Person {instance_id} has no edit {undone!r:.80} to undo.")

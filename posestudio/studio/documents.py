@@ -77,7 +77,7 @@ def document(store: Store, instance_id: int, run: str | None = None, fresh: bool
             for row in rows["boxes"]
             if row["instance_id"] != instance_id and not row["hidden"]
         ],
-        "marks": rows["marks"],
+        "marks": [{key: row[key] for key in row if key != "instance_id"} for row in rows["standing"]],
         "standing": sorted({row["kind"] for row in rows["standing"]}),
         "previous": _previous(rows["before"], labels, box, names),
         "neighbors": rows["neighbors"],

@@ -131,17 +131,30 @@ def undo(
     base_revision: int | None = None,
     after: list[str] | None = None,
     undoes: str | None = None,
+    own: bool = False,
 ) -> Record:
-    """Take a person's last edit back, or the one named, by further rows; one that changed two people, for both."""
+    """Take a person's last edit back by further rows; one that changed two people, for both.
+
+    Args:
+        store: the open store.
+        instance_id: the person.
+        who: name of the person who takes it back.
+        edit_id: the client's id of this deed; the same again changes nothing.
+        base_revision: newest revision that the client has seen; None skips the check.
+        after: earlier edits of the same page, see `labels.save_edits`.
+        undoes: the edit to take back, which may also have been a mark; the last one of the labels when absent.
+        own: without `undoes`, only an edit of `who` that nobody else has built on.
+
+    Raises:
+        NotFound: no such person. InputError: there is nothing to take back. Conflict: see `labels.undo`.
+    """
+    edit_id = edit_id or uuid.uuid4().hex
+    taken = undoes and marks.undo(store, instance_id, undoes, who=who, edit_id=edit_id)
+    if taken:
+        return taken
     return labels.undo(
-        store,
-        instance_id,
-        who=who,
-        edit_id=edit_id or uuid.uuid4().hex,
-        base_revision=base_revision,
-        after=after,
-        undoes=undoes,
-    )
+        store, instance_id, who=who, edit_id=edit_id, base_revision=base_revision, after=after, undoes=undoes, own=own
+    )  # fmt: skip
 
 
 def history(store: Store, instance_id: int) -> list[Record]:

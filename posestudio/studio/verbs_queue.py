@@ -70,7 +70,7 @@ def queue_(
     done = _finished(store, standing.snapshot(store))
     away = {*done, *(i for i, rows in standing_marks.items() if _has(rows, "skip", "cannot_tell"))}
     if order == "marked":
-        found = _marked_queue(store, standing_marks, split)
+        found = _marked_queue(store, _unsettled(said), split)
     elif order == "suspects":
         found = _suspect_queue(store, named, away, _seen(said), split=split)
     elif split == "val":
@@ -119,6 +119,25 @@ def _seen(rows: list[Record]) -> dict[int, set[int | None]]:
         if row["kind"] == "seen":
             found.setdefault(row["instance_id"], set()).add(row["keypoint"])
     return found
+
+
+def _unsettled(rows: list[Record]) -> dict[int, list[Record]]:
+    """By person the marks that still ask for somebody.
+
+    Whoever was seen through since asks no more, but for flags of the person and comments.
+    """
+    found: dict[int, list[Record]] = {}
+    for row in rows:
+        own = found.setdefault(row["instance_id"], [])
+        if row["kind"] != "seen":
+            own.append(row)
+        elif row["keypoint"] is None:
+            own[:] = [one for one in own if one["kind"] == "comment" or _is_flag_of_all(one)]
+    return found
+
+
+def _is_flag_of_all(row: Record) -> bool:
+    return row["kind"] == "flag" and row["keypoint"] is None
 
 
 def _has(rows: list[Record], *kinds: str) -> bool:

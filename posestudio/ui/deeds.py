@@ -71,7 +71,7 @@ def _accept(studio: Studio, edit: Edit) -> Saved:
 
 
 def _undo(studio: Studio, edit: Edit) -> Saved:
-    return studio.call("undo", **_person(edit), undoes=_text(edit, "undoes"))
+    return studio.call("undo", **_person(edit), undoes=_text(edit, "undoes"), own=True)
 
 
 def _box(studio: Studio, edit: Edit) -> Saved:

@@ -65,6 +65,51 @@ def test_an_unflag_of_a_keypoint_leaves_other_marks_alone(store, add_people):
     assert marks.standing(store) == []
 
 
+def test_a_flag_of_a_keypoint_ends_with_its_label_and_comes_back_with_the_undo(store, add_people):
+    (person,) = add_people(1)
+    place(store, person, "before", keypoint=9)
+    say(store, person, "flag", keypoint=9)
+    place(store, person, "other", keypoint=3)
+    assert standing(store) == [(person, "flag")]
+    place(store, person, "own", keypoint=9)
+    assert standing(store) == []
+    labels.undo(store, person, who="ann", edit_id="u", undoes="own")
+    assert standing(store) == [(person, "flag")]
+
+
+def test_comments_stand_until_they_are_resolved(store, add_people):
+    (person,) = add_people(1)
+    say(store, person, "comment", text="why is it dark")
+    say(store, person, "unflag")
+    assert standing(store) == [(person, "comment")]
+    say(store, person, "comment", text=" Resolved ", edit_id="done")
+    assert standing(store) == []
+    say(store, person, "comment", text="and now?", edit_id="anew")
+    assert [row["text"] for row in marks.standing(store)] == ["and now?"]
+    assert len(marks.of_person(store, person)) == 4
+
+
+@pytest.mark.parametrize("kind", ["skip", "cannot_tell", "flag", "comment", "seen"])
+def test_one_mark_is_taken_back_alone(store, add_people, kind):
+    one, two = add_people(2)
+    say(store, one, "flag", edit_id="first")
+    say(store, one, kind, edit_id="second", text="why")
+    assert marks.undo(store, two, "second", who="ann", edit_id="x") is None
+    told = marks.undo(store, one, "second", who="ann", edit_id="u")
+    assert told and told["undone"] == "second" and not told["repeated"]
+    again = marks.undo(store, one, "second", who="ann", edit_id="u")
+    assert again == {**told, "repeated": True}
+    assert standing(store) == [(one, "flag")] and marks.worked_today(store) == {}
+
+
+def test_what_an_unflag_took_away_comes_back(store, add_people):
+    (person,) = add_people(1)
+    say(store, person, "flag")
+    say(store, person, "unflag", edit_id="off")
+    marks.undo(store, person, "off", who="ann", edit_id="u")
+    assert standing(store) == [(person, "flag")]
+
+
 def test_a_skip_ends_with_the_day_and_cannot_tell_does_not(store, add_people):
     (person,) = add_people(1)
     say(store, person, "skip")

@@ -92,6 +92,28 @@ def test_marked_people_are_found_with_the_last_reason(store, made):
     assert found["items"][0]["marks"][0]["kind"] == "flag"
 
 
+def test_the_marked_leave_when_their_work_is_done(store, made):
+    whole, wrist, skipped, asked = made.open[:4]
+    verbs_labels.mark(store, whole, "flag", "ann")
+    verbs_labels.mark(store, wrist, "flag", "ann", keypoint=WRIST)
+    verbs_labels.mark(store, skipped, "cannot_tell", "ann")
+    verbs_labels.mark(store, asked, "comment", "ann", text="which arm?")
+
+    def marked():
+        return set(ids(verbs_queue.queue_(store, order="marked")))
+
+    assert marked() == {whole, wrist, skipped, asked}
+    place(store, wrist, [WRIST], "e1")
+    assert wrist not in marked()
+    for person in (whole, skipped, asked):
+        verbs_labels.mark(store, person, "seen", "ann")
+    assert marked() == {whole, asked}, "a flag of the person and a comment are answered on purpose"
+    assert skipped not in ids(verbs_queue.queue_(store)), "it still cannot be told"
+    verbs_labels.mark(store, whole, "unflag", "ann")
+    verbs_labels.mark(store, asked, "comment", "bob", text="resolved")
+    assert marked() == set()
+
+
 def test_suspects_that_somebody_has_seen_stay_away_until_their_labels_change(store, made):
     person = made.labeled[0]
     evidence_of_a_swap(store, made, person)

@@ -355,6 +355,27 @@ def test_marks_stand_until_they_are_taken_back(page, made):
     assert page.do(person, "mark", kind="praise")["error"]["kind"] == "invalid"
 
 
+def test_undo_takes_back_marks_and_of_labels_only_ones_own(page, made, studio):
+    person = made.open[0]
+    page.do(person, "mark", kind="skip")
+    skipped = f"ann-{page.made}"
+    assert person not in {item["instance_id"] for item in page.queue()["items"]}
+    assert page.do(person, "undo", undoes=skipped)["undone"] == skipped
+    assert person in {item["instance_id"] for item in page.queue()["items"]}
+    bob = Page(page.client, "bob")
+    page.do(person, "label", labels=[placed(1), placed(2)])
+    mine = f"ann-{page.made}"
+    bob.do(person, "label", labels=[placed(4)])
+    assert page.do(person, "undo")["undone"] == mine, "bob's newer edit stays"
+    undo = f"ann-{page.made}"
+    assert page.do(person, "undo", undoes=undo)["ok"], "and it can be done again"
+    states = [point["state"] for point in page.document(person)["keypoints"]]
+    assert [k for k, state in enumerate(states) if state == "placed"] == [1, 2, 4]
+    bob.do(person, "label", labels=[placed(2, 50.0)])
+    refused = page.do(person, "undo")
+    assert refused["error"]["message"] == f"There is nothing of ann's to undo for person {person}."
+
+
 def test_val_people_are_blind(page, made, studio):
     person = made.val[0]
     found = page.document(person)

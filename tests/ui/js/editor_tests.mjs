@@ -892,6 +892,73 @@ export const tests = {
     equal([deeds.mode, page.history.done.map((entry) => entry.deed)], [null, ["label", "label"]]);
   },
 
+  async undo_takes_back_marks_and_goes_back_to_the_person() {
+    const server = makeServer();
+    const page = await makePage(server);
+    page.root = {};
+    page.part = { ...page.part, title: { replaceChildren() {} }, why: {}, who: {} };
+    page.finished = () => page.said.push("finished");
+    page.queue.load({ items: [{ instance_id: 7 }, { instance_id: 8 }] });
+    const [skipped] = [page.person];
+    drag(page, L_WRIST, 20);
+    page.deeds.run("skip");
+    equal([page.opened, [...page.queue.passed]], [[8], [7]]);
+    page.person = new Person({ ...makeDocument(), instance_id: 8 });
+    page.open = async (id) => {
+      page.opened.push(id);
+      page.person = skipped;
+      return true;
+    };
+    page.deeds.step(true);
+    await quiet(page.outbox);
+    const [, skip, undo] = server.saved;
+    equal([skip.deed, skip.kind, skip.instance_id], ["mark", "skip", 7]);
+    equal([undo.deed, undo.undoes, undo.instance_id], ["undo", skip.edit_id, 7]);
+    equal([page.opened, [...page.queue.passed], page.said.at(-1)], [[8, 7], [], "Undone: skipping person 7"]);
+    equal(page.person.shown(L_WRIST).x, 220, "the label stays");
+    page.deeds.step(false);
+    await quiet(page.outbox);
+    equal([server.saved.at(-1).kind, [...page.queue.passed]], ["skip", [7]]);
+    page.deeds.step(true);
+    await quiet(page.outbox);
+    equal(server.saved.at(-1).undoes, server.saved.at(-2).edit_id, "the newest of them");
+    page.deeds.step(true);
+    equal(page.person.shown(L_WRIST).by, "prediction");
+  },
+
+  async an_edit_of_an_earlier_sitting_is_named_and_done_again() {
+    const server = makeServer();
+    const post = server.post;
+    server.post = async (edits) => {
+      const { results } = await post(edits);
+      return { results: results.map((result) => ({ ...result, undone: "old" })) };
+    };
+    const page = await makePage(server);
+    const get = page.server.get;
+    const rows = [{ edit_id: "old", name: "left_wrist", at: new Date(2026, 0, 31, 9, 5, 7).toISOString() }, { edit_id: "other", name: "nose" }];
+    page.server.get = async (path) => (path.endsWith("history") ? { rows } : get(path));
+    page.deeds.step(true);
+    await quiet(page.outbox);
+    equal([server.saved[0].deed, server.saved[0].undoes], ["undo", undefined]);
+    assert(/^Undone: left wrist of person 7, your edit of 2026-01-31 09:05:07. Ctrl\+Shift\+Z/.test(page.said.at(-1)), page.said.at(-1));
+    page.deeds.step(false);
+    await quiet(page.outbox);
+    equal([server.saved[1].deed, server.saved[1].undoes], ["undo", server.saved[0].edit_id]);
+    page.deeds.step(true);
+    await quiet(page.outbox);
+    equal(server.saved[2].undoes, server.saved[1].edit_id);
+  },
+
+  a_flag_names_its_keypoint_until_that_is_decided() {
+    const flag = (keypoint) => ({ kind: "flag", keypoint, text: null });
+    const person = new Person({ ...makeDocument(), marks: [flag(3), flag(9), flag(null), { kind: "comment", keypoint: null, text: "a" }, { kind: "skip", keypoint: null }] });
+    equal(person.flagged, 9);
+    assert(person.settle([9]));
+    equal([person.flagged, person.marks.map((one) => one.kind)], [3, ["flag", "flag", "comment"]]);
+    assert(!person.settle([5]));
+    equal(new Person(makeDocument()).flagged, null);
+  },
+
   async a_document_waits_for_the_end_of_a_drag() {
     for (const ask of [(page) => page.refresh(7), (page) => page.predict(7)]) {
       const server = makeServer();

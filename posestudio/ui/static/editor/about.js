@@ -47,8 +47,10 @@ export function drawHead(page, person) {
   if (doc.hidden) chip("warn", "hidden");
   if (doc.iscrowd) chip("warn", "ignored region");
   if (doc.stale) chip("warn", "prediction older than the box");
-  for (const kind of doc.standing ?? []) if (!["seen", "comment"].includes(kind)) chip("mark", kind.replace("_", " "));
-  const comment = (doc.marks ?? []).filter((one) => one.kind === "comment").at(-1);
+  const marks = person.marks.filter((one) => !["seen", "comment"].includes(one.kind));
+  const words = ({ kind, keypoint }) => [kind.replace("_", " "), spoken(person.names[keypoint] ?? "")].filter(Boolean).join(": ");
+  for (const mark of new Set(marks.map(words))) chip("mark", mark);
+  const comment = person.marks.findLast((one) => one.kind === "comment");
   if (comment) chip("mark", `\u201c${comment.text}\u201d`, `${comment.who}, ${clock(comment.at)}`);
   const file = doc.file_name ?? "";
   part.title.replaceChildren(el("b", {}, `Person ${person.id}`), el("span.pe-file", { title: file }, file), ...chips);

@@ -1,6 +1,7 @@
 /* What a person at the screen can do to keypoints: every key, click and drag ends here. An edit is committed when it
    ends; nothing waits for a timer. Deeds on whole people are in whole.js. */
 
+import { drawHead } from "./about.js";
 import { ALWAYS, COMMANDS, ONCE } from "./commands.js";
 import { few, listed, percent, spoken, stateWords } from "./dom.js";
 import { dragged } from "./geometry.js";
@@ -70,6 +71,7 @@ export class Deeds {
       edit_id: edit.edit_id, instance: person.id, deed, before, after: changes, more,
       back: { deed: "undo", undoes: edit.edit_id },
     });
+    if (person.settle(changes.map((change) => change.keypoint))) drawHead(page, person);
     this.#warned = "";
     return true;
   }
@@ -123,12 +125,14 @@ export class Deeds {
     else page.history.redo(id, { deed: "undo", undoes: id });
     const changes = back ? entry.before : entry.after;
     const keypoints = changes.map((change) => change.keypoint);
-    const bases = person.bases(keypoints);
+    const bases = person.bases(entry.deed === "undo" ? this.#all : keypoints);
     person.apply(changes, { who: page.who, at: new Date().toISOString(), origin: back ? "undo" : "edit" });
     const edit = back ? entry.back : { edit_id: id, deed: entry.deed, ...entry.more };
     page.send({ instance_id: entry.instance, ...edit }, { bases, effect: changes });
     if (edit.box) WHOLE.moved(this, edit.box);
     if (keypoints.length && !keypoints.includes(this.selected)) [this.selected] = keypoints;
+    else if (Number.isInteger(entry.more.keypoint)) this.selected = entry.more.keypoint;
+    WHOLE.stepped(this, entry, back);
     page.selected();
     const words = entry.words ?? listed(keypoints.map((k) => spoken(person.names[k])));
     this.say(`${back ? "Undone" : "Done again"}: ${words}`);

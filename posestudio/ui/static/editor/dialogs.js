@@ -1,6 +1,6 @@
 /* Dialogs: the keys, a comment, a reason, who you are. Each is a native modal dialog, closed by Escape. */
 
-import { el } from "./dom.js";
+import { clock, el } from "./dom.js";
 import { GESTURES, IN_MODES, TABLE, keyOf, printed } from "./keys.js";
 
 /** Show a dialog; resolves to its returnValue, "" when it was left. */
@@ -23,11 +23,13 @@ function ask(root, title, body, buttons) {
 const button = (words, value, kind = "button") => el(kind, { value, type: "submit" }, words);
 
 /** Not a submit button, so that Enter in a field means the other one. */
-function cancel() {
-  const node = el("button", { type: "button" }, "Cancel");
-  node.addEventListener("click", () => node.closest("dialog").close(""));
+function closer(words, value) {
+  const node = el("button", { type: "button" }, words);
+  node.addEventListener("click", () => node.closest("dialog").close(value));
   return node;
 }
+
+const cancel = () => closer("Cancel", "");
 
 /** The keys, from the table that binds them. */
 export function help(root) {
@@ -53,6 +55,19 @@ export async function line(root, title, label, value = "", most = 200) {
   field.value = value;
   const answer = await ask(root, title, [el("label.pe-field", {}, label, field)], [cancel(), button("Save", "yes", "button.primary")]);
   return answer ? field.value.trim() : "";
+}
+
+/** The comment that settles those before it. */
+export const RESOLVED = "resolved";
+
+/** A comment on a person, below those that stand; resolves to its text, to RESOLVED, or to "". */
+export async function comment(root, id, standing) {
+  const field = el("input", { type: "text", maxlength: 200, required: true, autofocus: true });
+  const before = standing.map(({ text, who, at }) => el("p.pe-quiet", {}, `\u201c${text}\u201d ${who}, ${clock(at)}`));
+  const resolve = standing.length ? [closer(standing.length === 1 ? "Resolve it" : "Resolve them", RESOLVED)] : [];
+  const answer = await ask(root, `Comment on person ${id}`, [...before, el("label.pe-field", {}, "What should others know?", field)],
+    [cancel(), ...resolve, button("Save", "yes", "button.primary")]);
+  return answer === "yes" ? field.value.trim() : answer;
 }
 
 const REASONS = ["too small", "too blurred", "too much hidden", "several people in one box", "no person"];

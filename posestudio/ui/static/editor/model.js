@@ -51,6 +51,23 @@ export class Person {
     return this.doc.keypoints.map((given) => given.name);
   }
 
+  /** What was said of the person and stands. */
+  get marks() {
+    return this.doc.marks ?? [];
+  }
+
+  /** The keypoint of the newest flag that stands, or null. */
+  get flagged() {
+    return this.marks.findLast((one) => one.kind === "flag" && Number.isInteger(one.keypoint))?.keypoint ?? null;
+  }
+
+  /** Labels end what was said before; comments, flags of the person and of other keypoints stay. Whether any ended. */
+  settle(keypoints) {
+    const { marks } = this;
+    this.doc.marks = marks.filter(({ kind, keypoint }) => kind === "comment" || (kind === "flag" && !keypoints.includes(keypoint)));
+    return marks.length > this.doc.marks.length;
+  }
+
   /** What the students say about an open keypoint: {x, y, score, error, ...}; null for people who are kept blind. */
   prediction(k) {
     const given = this.doc.blind || this.doc.keypoints[k].taught === false ? null : this.doc.keypoints[k].prediction;

@@ -195,7 +195,7 @@ export class Page {
     this.heat.load(null);
     this.view.show(person, this.skeleton, photo);
     this.view.fit(false);
-    this.deeds.selected = person.uncertain()[0] ?? Math.max(0, person.asked.indexOf(true));
+    this.deeds.selected = person.flagged ?? person.uncertain()[0] ?? Math.max(0, person.asked.indexOf(true));
     drawHead(this, person);
     this.selected();
     this.redraw();

@@ -29,7 +29,7 @@ export class Panel {
 
   /** act: {select(k), run(command, event)}. */
   constructor(act, signal) {
-    this.measure = el("span.pe-measure");
+    this.measure = el("span.pe-measure", { title: "The probability of an error where it is calibrated, else the peak of the heatmap" });
     this.limit = el("input", { type: "number", min: 0, max: 100, step: 1, "aria-label": "Error limit in percent" });
     this.limiter = el("label.pe-limit", { title: "Ctrl+Enter stops at keypoints whose probability of an error is above this. Kept for the project" },
       "stop over", this.limit, "%");

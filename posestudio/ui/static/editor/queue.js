@@ -89,6 +89,12 @@ export class Queue {
     if (!passed) this.passed.delete(id);
   }
 
+  /** A person is to do again. */
+  again(id) {
+    this.done.delete(id);
+    this.passed.delete(id);
+  }
+
   /** {done, total, minutes}: how far, and how long the rest takes (null when nobody knows). */
   get progress() {
     const total = this.items.length;

@@ -1,6 +1,6 @@
 /* What the server's answers to edits mean for the page: "saved at", revisions, new people, refused edits. */
 
-import { clock, count } from "./dom.js";
+import { clock, count, few, spoken } from "./dom.js";
 import { conflicts } from "./conflicts.js";
 import { touched } from "./outbox.js";
 import { drawHistory } from "./panel.js";
@@ -42,11 +42,26 @@ function saved(page, { entry: { edit, bases, effect }, result, foreign }) {
   if (edit.deed === "merge" && mine) {
     mine.back = result.moved?.length ? { deed: "undo", instance_id: edit.into, undoes: edit.edit_id } : { deed: "restore" };
   }
+  if (edit.deed === "undo" && !edit.undoes && !foreign) earlier(page, edit, result);
   if (edit.deed === "add" && Number.isInteger(result.instance_id)) added(page, edit, result.instance_id);
   else if (BESIDE.has(edit.deed) || (edit.deed === "undo" && !effect.length) || changed.includes(shown)) beside(page);
   if (shown === edit.instance_id) {
     drawHistory(page);
     page.redraw();
+  }
+}
+
+/** An edit of an earlier sitting was taken back: redo brings it again, and it is said what it was. */
+async function earlier(page, { edit_id, instance_id: instance }, { undone }) {
+  const entry = { edit_id, instance, deed: "undo", more: { undoes: edit_id }, before: [], after: [], back: { deed: "undo", undoes: edit_id } };
+  if (!page.history.done.length) page.history.undone.push({ ...entry, words: "the edit of an earlier sitting" });
+  try {
+    const { rows } = await page.server.get(`/api/people/${instance}/history`);
+    const own = rows.filter((row) => row.edit_id === undone);
+    const what = few(own.map((row) => spoken(row.name)));
+    page.say(`Undone: ${what} of person ${instance}, your edit of ${clock(own[0].at)}. Ctrl+Shift+Z does it again`);
+  } catch {
+    page.say("An edit of an earlier sitting is undone. Ctrl+Shift+Z does it again");
   }
 }
 

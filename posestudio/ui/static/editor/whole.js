@@ -3,7 +3,7 @@
 import { drawHead } from "./about.js";
 import { listed, spoken } from "./dom.js";
 import { boxBetween } from "./geometry.js";
-import { confirm, line, reason } from "./dialogs.js";
+import { RESOLVED, comment, confirm, reason } from "./dialogs.js";
 import { ended } from "./modes.js";
 
 const LEAST_BOX = 8; // CSS pixels; a smaller drawing was a click
@@ -21,7 +21,11 @@ function send(deeds, edit, back, words, { before = [], after = [] } = {}) {
   page.history.push({ edit_id, instance: person.id, deed, more, before, after, words, back: undo });
 }
 
-const mark = (deeds, kind, more = {}) => deeds.page.send({ deed: "mark", instance_id: deeds.person.id, kind, ...more });
+/** Say something of the person. */
+const mark = (deeds, kind, words, more = {}) => send(deeds, { deed: "mark", kind, ...more }, { deed: "undo" }, words);
+
+/** Marks by which a person is passed by. */
+const PASSING = ["skip", "cannot_tell"];
 
 /** Pass a person by, and go on. */
 function pass(deeds, words) {
@@ -50,21 +54,23 @@ function step({ page }, by) {
   return void page.open(id, { from: person?.id ?? null });
 }
 
+const said = ({ who }, kind, text = null) => ({ kind, keypoint: null, text, who, at: new Date().toISOString() });
+
 const focus = (deeds) => deeds.page.stage.focus({ preventScroll: true });
 
 export const WHOLE = {
   /** All is decided, or the rest is left open on purpose. */
   finish(deeds) {
     const { page, person } = deeds;
-    const suspects = person.suspects.length > 0;
-    if (person.open().length || suspects) mark(deeds, "seen"); // decided by looking, not by a label
+    const left = person.open().length || person.suspects.length || person.marks.some((one) => !["seen", "comment"].includes(one.kind));
+    if (left) mark(deeds, "seen", `person ${person.id} is done`); // decided by looking, not by a label
     page.queue.finish(person.id, page.secondsOf(person.id));
     return onwards(deeds);
   },
 
   /** Suspect labels are right after all. */
   keepSuspect(deeds, keypoints) {
-    mark(deeds, "seen", keypoints.length === 1 ? { keypoint: keypoints[0] } : {});
+    mark(deeds, "seen", "the labels are kept", keypoints.length === 1 ? { keypoint: keypoints[0] } : {});
     WHOLE.settled(deeds, keypoints);
   },
 
@@ -72,6 +78,13 @@ export const WHOLE = {
   settled(deeds, keypoints) {
     const { person } = deeds;
     person.suspects = person.suspects.filter((one) => !keypoints.includes(one.keypoint) && !keypoints.includes(one.partner));
+  },
+
+  /** A deed of this person was taken back, or done again: it is to do again, or passed by again. */
+  stepped({ page, person }, { more }, back) {
+    if (back) page.queue.again(person.id);
+    else if (PASSING.includes(more.kind)) page.queue.finish(person.id, 0, true);
+    page.drawQueue();
   },
 
   /** The box has moved: save it, and let the students look again. */
@@ -174,7 +187,7 @@ export const PEOPLE = {
   lastPerson: (deeds) => step(deeds, -1),
   back: (deeds) => deeds.page.goBack(),
   skip(deeds) {
-    mark(deeds, "skip");
+    mark(deeds, "skip", `skipping person ${deeds.person.id}`);
     return pass(deeds, `Skipped person ${deeds.person.id}`);
   },
   async cannotTellPerson(deeds) {
@@ -182,27 +195,26 @@ export const PEOPLE = {
     const why = await reason(page.root);
     focus(deeds);
     if (!why || person !== deeds.person) return undefined;
-    mark(deeds, "cannot_tell", { text: why.slice(0, REASON_LENGTH) });
+    mark(deeds, "cannot_tell", `person ${person.id} cannot be told`, { text: why.slice(0, REASON_LENGTH) });
     return pass(deeds, `Person ${person.id}: cannot tell, ${why}`);
   },
   flag(deeds) {
-    const { person } = deeds;
-    const standing = new Set(person.doc.standing ?? []);
-    const on = !standing.has("flag");
-    mark(deeds, on ? "flag" : "unflag");
-    on ? standing.add("flag") : standing.delete("flag");
-    person.doc.standing = [...standing];
-    drawHead(deeds.page, person);
+    const { page, person } = deeds;
+    const on = !person.marks.some((one) => one.kind === "flag");
+    mark(deeds, on ? "flag" : "unflag", on ? "the flag" : "taking the flag away");
+    person.doc.marks = on ? [...person.marks, said(page, "flag")] : person.marks.filter((one) => one.kind === "comment");
+    drawHead(page, person);
     return deeds.say(on ? "Flagged" : "No flag any more");
   },
   async comment(deeds) {
     const { person, page } = deeds;
-    const text = await line(page.root, `Comment on person ${person.id}`, "What should others know?");
+    const text = await comment(page.root, person.id, person.marks.filter((one) => one.kind === "comment"));
     focus(deeds);
     if (!text || person !== deeds.person) return undefined;
-    mark(deeds, "comment", { text });
-    person.doc.marks = [...(person.doc.marks ?? []), { kind: "comment", text, who: page.who, at: new Date().toISOString() }];
+    const resolved = text.toLowerCase() === RESOLVED;
+    mark(deeds, "comment", resolved ? "resolving the comments" : "the comment", { text });
+    person.doc.marks = resolved ? person.marks.filter((one) => one.kind !== "comment") : [...person.marks, said(page, "comment", text)];
     drawHead(page, person);
-    return deeds.say("Comment kept");
+    return deeds.say(resolved ? "The comments are resolved" : "Comment kept");
   },
 };

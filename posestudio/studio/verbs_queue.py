@@ -227,7 +227,7 @@ def _useful_queue(
     doubtful = bool((np.isfinite(score) & told).any())
     few = int(labeled.sum()) < queue.MIN_LABELED
     if order == "doubt" and doubtful and not few:
-        return _doubt_queue(found, told, open_, limit)
+        return _doubt_queue(found, told, asked, open_, limit)
     chosen = queue.by_variety(
         queue.describe(found.known, people.box_xywh), labeled, np.asarray(asked.any(axis=1)), limit=limit
     )  # fmt: skip
@@ -242,17 +242,36 @@ def _useful_queue(
     }  # fmt: skip
 
 
-def _doubt_queue(found: Standing, asked: np.ndarray, open_: np.ndarray, limit: int) -> Record:
+def _doubt_queue(
+    found: Standing, told: np.ndarray, asked: np.ndarray, open_: np.ndarray, limit: int
+) -> Record:
+    """By doubt, and after them the people whom nobody has predicted."""
     items = []
-    ranked = queue.by_doubt(found.doubts, asked, limit=len(asked))
+    ranked = queue.by_doubt(found.doubts, told, limit=len(told))
     for i, s in ranked[:limit]:
         points = doubtful(found, i)
         reason = ", ".join(point["reason"] for point in points[: queue.TOP])
         items.append(_item(found.snapshot, i, open_, score=s, reason=reason, points=points))
+    unseen = np.flatnonzero(asked.any(axis=1) & (found.prediction_id < 0))
+    for i in unseen[: limit - len(items)]:
+        items.append(
+            _item(found.snapshot, int(i), open_, score=None, reason="not predicted yet", points=[])
+        )
     return {
-        "run_id": found.run_id, "order": "doubt", "note": None,
-        "calibrated": found.doubts.probability is not None, "items": items, "total": len(ranked),
+        "run_id": found.run_id, "order": "doubt", "note": _not_predicted(len(unseen)),
+        "calibrated": found.doubts.probability is not None, "items": items, "total": len(ranked) + len(unseen),
     }  # fmt: skip
+
+
+def _not_predicted(count: int) -> str | None:
+    if not count:
+        return None
+    people = "1 person has" if count == 1 else f"{count} people have"
+    come = "comes" if count == 1 else "come"
+    return (
+        f"{people} no prediction yet and {come} last; whoever is opened in Correct is predicted then. The order Most "
+        "different asks about them sooner."
+    )
 
 
 def doubtful(found: Standing, index: int) -> list[Record]:

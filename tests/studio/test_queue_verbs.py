@@ -77,6 +77,23 @@ def test_skipped_people_come_back_tomorrow_and_finished_ones_only_if_open(store,
     assert third in ids(verbs_queue.queue_(store))  # somebody could tell after all
 
 
+def test_people_without_a_prediction_come_last_and_are_told(store, made):
+    before = verbs_queue.queue_(store)
+    assert before["order"] == "doubt" and before["note"] is None
+    image = before["items"][0]["image_id"]
+    new = [verbs_labels.add_person(store, image, [10, 10, 40, 90], "ann") for _ in range(2)]
+    numbers = [row["instance_id"] for row in new]
+    found = verbs_queue.queue_(store)
+    assert ids(found) == [*ids(before), *numbers] and found["total"] == before["total"] + 2
+    assert [item["reason"] for item in found["items"][-2:]] == ["not predicted yet"] * 2
+    assert found["note"].startswith("2 people have no prediction yet and come last")
+    short = verbs_queue.queue_(store, limit=len(before["items"]) + 1)
+    assert ids(short) == ids(found)[:-1] and short["total"] == found["total"]
+    assert ids(verbs_queue.queue_(store, limit=2)) == ids(before)[:2]
+    split = verbs_queue.queue_(store, split="train")
+    assert not set(numbers) & set(ids(split))
+
+
 def test_marked_people_are_found_with_the_last_reason(store, made):
     verbs_labels.mark(store, made.open[1], "flag", "ann", text="odd arm")
     verbs_labels.mark(store, made.val[0], "cannot_tell", "bob")

@@ -8,6 +8,7 @@ import { decode, placement, plane, table } from "./editor/heat.js";
 import { GESTURES, TABLE, bound, chord } from "./editor/keys.js";
 import { History, Person, limbFrom } from "./editor/model.js";
 import { Outbox, onTheWire } from "./editor/outbox.js";
+import { look, predict } from "./editor/predicting.js";
 import { Page } from "./editor/page.js";
 import { deedWords, sure } from "./editor/panel.js";
 import { People } from "./editor/people.js";
@@ -173,7 +174,7 @@ async function makePage(server = makeServer(), shared = {}) {
     },
   };
   Object.assign(page, {
-    server: asked, outbox, history: new History(), queue: new Queue(), session: { runs: [{}] }, drawn: new Set(), quietly: new Set(),
+    server: asked, outbox, history: new History(), queue: new Queue(), session: { runs: [{ run_id: "run" }] }, drawn: new Set(), looked: new Set(), quietly: new Set(),
     part: { saved: {}, historyBox: {} }, stage: { focus: nothing }, view: { camera: { scale: 1 } },
     said: [], opened: [], predicted: [], say: (words) => page.said.push(words),
     async open(id) {
@@ -770,7 +771,7 @@ export const tests = {
     page.deeds.mode = "add";
     page.deeds.drawn([10, 10], [90, 90]);
     await quiet(page.outbox);
-    equal([page.opened, page.predicted], [[70], ["/api/people/70/predict"]]);
+    equal([page.opened, page.predicted], [[70], []]);
     page.deeds.mode = "add";
     server.up = false;
     page.deeds.drawn([10, 10], [90, 90]);
@@ -892,6 +893,61 @@ export const tests = {
     equal([deeds.mode, page.history.done.map((entry) => entry.deed)], [null, ["label", "label"]]);
   },
 
+  async the_students_look_at_whom_they_have_not_seen_once() {
+    const seenBy = { ...makeDocument(), box: { xywh: [100, 50, 200, 220], revision: 4 } };
+    const nobody = { ...makeDocument({ predictions: false }), prediction_id: null, box: seenBy.box };
+    const predicted = async (given, more = {}) => {
+      const server = makeServer();
+      let doc = given;
+      server.document = () => doc;
+      const page = await makePage(server);
+      Object.assign(page, more);
+      doc = seenBy;
+      await look(page, async () => {});
+      await look(page, async () => {});
+      return page;
+    };
+    const page = await predicted(nobody);
+    equal([page.predicted, page.deeds.selected], [["/api/people/7/predict"], page.person.uncertain()[0]]);
+    assert(page.said.includes("The students look at this person") && page.said.at(-1).startsWith("Person 7: 17 open"));
+    equal((await predicted({ ...seenBy, stale: true })).predicted.length, 1);
+    equal((await predicted({ ...nobody, run_id: null })).predicted.length, 1);
+    for (const quiet of [seenBy, { ...nobody, blind: true }, { ...nobody, hidden: true }, { ...nobody, run_id: "an imported model" }]) {
+      equal((await predicted(quiet)).predicted, []);
+    }
+    equal((await predicted(nobody, { session: { runs: [] } })).predicted, []);
+    const done = Object.fromEntries(NAMES.map((_, k) => [k, placedAt(1, 1)]));
+    equal((await predicted({ ...nobody, keypoints: makeDocument({ predictions: false, labels: done }).keypoints })).predicted, []);
+  },
+
+  async a_failed_look_is_not_tried_again_and_edits_meanwhile_are_kept() {
+    const server = makeStudio();
+    const [answer, then] = [open(), server.document];
+    server.document = () => ({ ...makeDocument({ predictions: false }), prediction_id: null });
+    const page = await makePage(server);
+    let asked = 0;
+    page.server.post = async () => {
+      asked += 1;
+      throw new Refused({ kind: "invalid", message: "The photo cannot be read." });
+    };
+    await look(page, async () => {});
+    await look(page, async () => {});
+    equal([asked, page.said.at(-1)], [1, "The photo cannot be read."]);
+    page.looked.clear();
+    page.server.post = () => answer;
+    const looking = look(page, async () => {});
+    await soon();
+    page.deeds.click(50, 60);
+    page.deeds.dragPoint(NOSE, 3, 0);
+    server.document = then;
+    answer.settle({ document: makeDocument() });
+    await soon();
+    equal(page.person.shown(L_WRIST), null, "the drag goes on");
+    page.deeds.end();
+    await looking;
+    equal([page.person.shown(NOSE), page.person.shown(L_WRIST).by], [{ x: 53, y: 60, v: 2, by: "label" }, "prediction"]);
+  },
+
   async undo_takes_back_marks_and_goes_back_to_the_person() {
     const server = makeServer();
     const page = await makePage(server);
@@ -960,7 +1016,7 @@ export const tests = {
   },
 
   async a_document_waits_for_the_end_of_a_drag() {
-    for (const ask of [(page) => page.refresh(7), (page) => page.predict(7)]) {
+    for (const ask of [(page) => page.refresh(7), (page) => predict(page, 7)]) {
       const server = makeServer();
       const page = await makePage(server);
       server.document = () => makeDocument({ labels: { 10: placedAt(5, 5, 2, 35) } });

@@ -17,6 +17,7 @@ import { Outbox } from "./outbox.js";
 import { Panel, drawHistory } from "./panel.js";
 import { People } from "./people.js";
 import { Pointer } from "./pointer.js";
+import { look } from "./predicting.js";
 import { Queue, Stopwatch } from "./queue.js";
 import { drawSaved, listenToOutbox } from "./saving.js";
 import { View } from "./view.js";
@@ -38,6 +39,7 @@ export class Page {
   watch = new Stopwatch();
   quietly = new Set(); // edits whose refusal is only told
   drawn = new Set(); // edits that add a person who opens when it is there
+  looked = new Set(); // people at whom the students looked by themselves
   #spent = new Map();
   #visited = [];
   #turn = 0;
@@ -206,6 +208,7 @@ export class Page {
     this.#ahead();
     this.#news();
     this.say(opening(this));
+    look(this);
     if (!this.root.contains(document.activeElement) || document.activeElement === this.stage) this.stage.focus({ preventScroll: true });
   }
 
@@ -252,21 +255,6 @@ export class Page {
     this.peaks = maps?.candidates ?? null;
     this.heat.draw(this.deeds.selected);
     this.redraw();
-  }
-
-  /** Let the students look again at a person's present box. */
-  async predict(id, loud = false) {
-    if (this.people.here(id)?.person.doc.blind) return loud ? this.say("Held-out people get no predictions") : undefined;
-    this.say("The students look again");
-    try {
-      if ((await this.people.predict(id, this.person?.doc.run_id ?? null)) && this.person?.id === id) {
-        this.reload();
-        this.say("New prediction");
-      }
-    } catch (error) {
-      this.say(error instanceof Away ? "The prediction waits: the server is away" : error.message);
-    }
-    return undefined;
   }
 
   goBack() {

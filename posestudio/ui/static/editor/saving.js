@@ -72,14 +72,13 @@ function beside(page) {
   page.refresh(page.person.id);
 }
 
-/** Somebody is new in a photo: one that was drawn here opens, and the students look, if the photo is still shown. */
+/** Somebody is new in a photo: one that was drawn here opens, if the photo is still shown. */
 async function added(page, { edit_id, image_id }, id) {
   const drawn = page.drawn.delete(edit_id);
   const here = () => page.person?.doc.image_id === image_id;
   if (here()) beside(page);
   if (drawn) await page.deeds.rest();
-  if (!drawn || !here() || !(await page.open(id, { from: page.person.id }))) return;
-  if (!page.person.doc.blind && page.session.runs?.length) page.predict(id);
+  if (drawn && here()) page.open(id, { from: page.person.id });
 }
 
 function refused(page, { entry: { edit }, result }) {

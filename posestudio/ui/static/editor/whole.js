@@ -5,6 +5,7 @@ import { listed, spoken } from "./dom.js";
 import { boxBetween } from "./geometry.js";
 import { RESOLVED, comment, confirm, reason } from "./dialogs.js";
 import { ended } from "./modes.js";
+import { predict } from "./predicting.js";
 
 const LEAST_BOX = 8; // CSS pixels; a smaller drawing was a click
 const REASON_LENGTH = 200;
@@ -98,7 +99,7 @@ export const WHOLE = {
 
   moved(deeds, box) {
     deeds.person.box = [...box];
-    deeds.page.predict(deeds.person.id);
+    if (!deeds.person.doc.blind) predict(deeds.page, deeds.person.id);
   },
 
   drawBox(deeds, from, to) {
@@ -181,7 +182,7 @@ export const PEOPLE = {
     drawHead(page, person);
     deeds.say(hidden ? `Person ${person.id} is hidden: Shift+Delete or Ctrl+Z brings it back` : `Person ${person.id} is back`);
   },
-  predictAgain: (deeds) => deeds.page.predict(deeds.person.id, true),
+  predictAgain: (deeds) => void predict(deeds.page, deeds.person.id),
 
   nextPerson: (deeds) => step(deeds, 1),
   lastPerson: (deeds) => step(deeds, -1),

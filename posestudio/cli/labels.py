@@ -218,8 +218,13 @@ def _show_queue(value: dict[str, Any]) -> str:
     rows = [{**item, "why": item["reason"]} for item in value["items"]]
     lines = [value["note"]] if value.get("note") else []
     if value["fits"] is not None:
-        each = f"{value['seconds_per_person']:.0f} s a person"
-        lines.append(f"{value['fits']} of {value['total']} people fit, by {each} so far.")
+        known = value["seconds_per_person"]
+        each = (
+            f"by {known:.0f} s a person so far"
+            if known
+            else f"at an assumed {value['assumed_seconds']} s a person"
+        )
+        lines.append(f"{value['fits']} of {value['total']} people fit, {each}.")
     lines.append(
         show.table(
             rows, ["instance_id", "file_name", "split", "score", "why"], "Nothing to correct."

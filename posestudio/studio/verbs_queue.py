@@ -22,7 +22,10 @@ SHUFFLE_SEED = 0
 ORDERS = ("doubt", "suspects", "variety", "random", "marked")
 
 LEAST_TIMED = 5
-"""People whose time is known, below which no time is told."""
+"""People whose time is known, below which a person's time is assumed."""
+
+ASSUMED = 40
+"""Seconds a person until LEAST_TIMED are timed. Ours."""
 
 VAL_NOTE = (
     "Val people come in random order and without predictions, so that the score stays honest."
@@ -56,10 +59,11 @@ def queue_(
 
     Returns:
         {"run_id", "order", "note": a sentence or None, "calibrated": bool, "seconds_per_person": median over the last
-        people or None, "fits": how many fit in `minutes` or None, "total": people in this order before the limit,
-        "done": people finished today, "items"}. An item: instance_id, image_id, file_name, split, score (None in
-        random order), reason, keypoints (see `queue.keypoints` and `suspects.keypoints`; empty in the other orders),
-        open (names of the open keypoints to ask for) and marks (those that stand).
+        people or None, "assumed_seconds": in its place while it is None, "fits": how many fit in `minutes` or None,
+        "total": people in this order before the limit, "done": people finished today, "items"}. An item: instance_id,
+        image_id, file_name, split, score (None in random order and without a prediction), reason, keypoints (see
+        `queue.keypoints` and `suspects.keypoints`; empty in the other orders), open (names of the open keypoints to
+        ask for) and marks (those that stand).
     """
     verbs_data.splits_word(split)
     order = _order(order, suspects)
@@ -157,8 +161,10 @@ def _time(store: Store, minutes: float | None, total: int) -> Record:
         raise InputError(f"minutes must be a number from 0, got {minutes!r}.")
     known = marks.seconds_each(store)
     each = median(known) if len(known) >= LEAST_TIMED else None
-    fits = None if minutes is None or not each else min(math.floor(60 * minutes / each), total)
-    return {"seconds_per_person": each, "fits": fits}
+    fits = None if minutes is None else min(math.floor(60 * minutes / (each or ASSUMED)), total)
+    return {
+        "seconds_per_person": each, "assumed_seconds": None if each else ASSUMED, "fits": fits,
+    }  # fmt: skip
 
 
 def open_keypoints(snapshot: Snapshot) -> np.ndarray:

@@ -242,9 +242,12 @@ def test_time_is_told_from_five_people_on(store, made):
             store, person, [{"keypoint": 0, "state": "placed", "x": 80, "y": 80, "v": 2}], "ann",
             edit_id=f"e{number}", seconds=10,
         )  # fmt: skip
-    assert verbs_queue.queue_(store, minutes=5)["seconds_per_person"] is None
+    found = verbs_queue.queue_(store, minutes=3)
+    assert found["seconds_per_person"] is None and found["assumed_seconds"] == 40
+    assert found["fits"] == 4, "180 s at 40 s a person"
     assert marks.seconds_each(store) == [10.0] * 4
     place_ = [{"keypoint": 0, "state": "placed", "x": 80, "y": 80, "v": 2}]
     verbs_labels.label(store, made.labeled[4], place_, "ann", edit_id="last", seconds=40)
     found = verbs_queue.queue_(store, minutes=1)
+    assert found["assumed_seconds"] is None
     assert found["seconds_per_person"] == 10.0 and found["fits"] == 6

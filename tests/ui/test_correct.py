@@ -521,6 +521,47 @@ def test_a_moved_box_brings_a_new_prediction(fresh: Any, desk: Desk):
     assert desk.document(person)["box"]["xywh"] == old["box"]["xywh"]
 
 
+def test_keys_alone_add_a_person_whom_the_students_see_and_choose_another(fresh: Any, desk: Desk):
+    person = fresh(lambda d: within(d, LEFT_WRIST) and alone(d))
+    desk.open(person).press("i", "Enter", "Shift+ArrowRight", "-", "Enter")
+    desk.until(f"e.person().id !== {person}")
+    new = desk.ask("person().id")
+    desk.until("e.person().doc.prediction_id !== null")
+    assert desk.ask("selected()") == desk.ask("uncertain()[0]")
+    desk.saved().press("j")
+    assert desk.words().startswith(f"Person {person}, 1 of 1 others")
+    assert desk.page.locator(f".pe-other.chosen[data-id='{person}']").count() == 1
+    desk.press("Enter")
+    desk.until(f"e.person().id === {person}")
+    box = desk.document(person)["box"]["xywh"]
+    desk.take(LEFT_WRIST).press("b", "v", "ArrowLeft", "Shift+ArrowUp", "Enter")
+    assert desk.ask("mode()") is None and desk.ask("person().box") == [
+        box[0] - 1, box[1] - 10, *box[2:]
+    ]  # fmt: skip
+    desk.saved()
+    assert desk.label(person, LEFT_WRIST)[0] == "open" and desk.rows(person) == []
+    desk.until("!e.person().doc.stale")
+    desk.open(new).press("Shift+Delete")
+    desk.saved()
+
+
+def test_undo_takes_back_a_skip_and_goes_back(fresh: Any, desk: Desk):
+    desk.go()
+    first, second = desk.ask("queue()")[:2]
+    desk.press("n")
+    desk.until(f"e.person().id === {second}")
+    desk.saved()
+    assert desk.document(first)["standing"] == ["skip"]
+    desk.press("Control+z")
+    desk.until(f"e.person().id === {first}")
+    desk.saved()
+    assert desk.document(first)["standing"] == [] and desk.ask("progress()")["done"] == 0
+    desk.press("g")
+    assert "flag" in desk.page.inner_text(".pe-title")
+    desk.press("Control+z")
+    desk.page.locator(".pe-chip", has_text="flag").wait_for(state="detached")
+
+
 def test_history_regions_and_a_time_budget(fresh: Any, desk: Desk):
     person = fresh(alone)
     desk.open(person).take(LEFT_WRIST).press("v", "Shift+V")
@@ -543,9 +584,7 @@ def test_history_regions_and_a_time_budget(fresh: Any, desk: Desk):
     (region,) = desk.saved().document(person)["others"]
     assert region["iscrowd"] and desk.ask("person().id") == person
     desk.page.get_by_label("Time").select_option("20")
-    desk.page.locator(".pe-note", has_text="minutes").or_(
-        desk.page.locator(".pe-note", has_text="not known yet")
-    ).wait_for()
+    desk.page.locator(".pe-note", has_text="people fit in 20 minutes").wait_for()
 
 
 def test_marks_are_one_key_each_and_the_queue_goes_on(fresh: Any, desk: Desk):

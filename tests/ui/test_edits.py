@@ -401,7 +401,7 @@ def test_val_people_are_blind(page, made, studio):
 def test_the_queue_tells_reasons_pictures_and_time(page, made):
     queue = page.queue(minutes=10)
     assert queue["order"] == "doubt" and queue["calibrated"] and queue["total"] == 7
-    assert queue["seconds_per_person"] is None and queue["fits"] is None and queue["done"] == 0
+    assert queue["seconds_per_person"] is None and queue["fits"] == 7 and queue["done"] == 0
     item = queue["items"][0]
     assert item["crop"] == f"/media/{item['image_id']}/box/{item['instance_id']}?w=96"
     assert item["keypoints"][0]["name"] in ("left_wrist", "right_wrist")

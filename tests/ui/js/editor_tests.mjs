@@ -1126,6 +1126,39 @@ export const tests = {
     equal(queue.words(), "0 of 2");
   },
 
+  async more_people_come_behind_those_in_hand() {
+    const queue = new Queue();
+    const people = (from, count) => [...Array(count).keys()].map((i) => ({ instance_id: from + i }));
+    queue.load({ items: people(1, 60), total: 1000, seconds_per_person: null });
+    equal(queue.words(), "0 of 1,000");
+    const asked = [];
+    const ask = (items) => async (limit) => {
+      asked.push(limit);
+      return { items, total: items.length };
+    };
+    equal(await queue.more(ask([])), false, "there are enough");
+    for (let id = 1; id <= 31; id += 1) queue.finish(id, 1, id === 31);
+    const later = open();
+    const both = [queue.more(async (limit) => { asked.push(limit); return later; }), queue.more(ask([]))];
+    later.settle({ items: [...people(500, 200), ...people(32, 29)], total: 969 });
+    equal(await Promise.all(both), [true, false]);
+    equal([asked, queue.items.length, queue.items[59].instance_id, queue.items[60].instance_id], [[229], 260, 60, 500]);
+    equal(queue.words().slice(0, 11), "31 of 1,000");
+    for (let id = 32; id <= 60; id += 1) queue.finish(id, 1);
+    for (let id = 500; id < 680; id += 1) queue.finish(id, 1);
+    equal(await queue.more(async () => { throw new Away("down"); }), false);
+    equal(await queue.more(ask([...people(680, 20), ...people(9, 1)])), false, "nobody is left");
+    equal([queue.items.length, queue.total], [260, 260]);
+    equal(await queue.more(ask([])), false);
+    equal(asked.length, 2, "not asked again");
+  },
+
+  a_budget_may_hold_more_people_than_are_in_hand() {
+    const queue = new Queue({ options: { minutes: "60" } });
+    queue.load({ items: [...Array(200).keys()].map((instance_id) => ({ instance_id })), fits: 300, total: 1000, seconds_per_person: 12 });
+    equal(queue.words(), "0 of 300, about 60 min left");
+  },
+
   a_queue_hears_of_runs_that_came_after_it() {
     const queue = new Queue();
     const runs = (...ids) => ids.map((run_id) => ({ run_id }));

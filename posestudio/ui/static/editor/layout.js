@@ -127,10 +127,10 @@ export function drawRows(part, { queue, current, open }) {
 function noteOf({ answer, options, newer }) {
   if (!answer) return "";
   const news = newer ? `Run ${newer} has new predictions: the round arrow asks for a new queue.` : "";
+  const assumed = answer.assumed_seconds ? `, at an assumed ${answer.assumed_seconds} s a person until five are timed` : "";
   const fits = options.minutes && Number.isInteger(answer.fits)
-    ? `${answer.fits} of ${answer.total} people fit in ${options.minutes} minutes.` : "";
-  const unknown = options.minutes && !Number.isInteger(answer.fits) ? "How long a person takes is not known yet." : "";
-  return [news, answer.note, fits || unknown].filter(Boolean).join(" ");
+    ? `${answer.fits} of ${answer.total} people fit in ${options.minutes} minutes${assumed}.` : "";
+  return [news, answer.note, fits].filter(Boolean).join(" ");
 }
 
 const OWN_PICTURE = /^\/media\/\d+(\/box\/\d+)?(\?[\w=&.-]*)?$/;

@@ -18,7 +18,7 @@ import { Panel, drawHistory } from "./panel.js";
 import { People } from "./people.js";
 import { Pointer } from "./pointer.js";
 import { look } from "./predicting.js";
-import { Queue, Stopwatch } from "./queue.js";
+import { Queue, STEP, Stopwatch } from "./queue.js";
 import { drawSaved, listenToOutbox } from "./saving.js";
 import { View } from "./view.js";
 import { fillChoosers, givenName, wire } from "./wiring.js";
@@ -140,8 +140,15 @@ export class Page {
       this.people.runs = this.session.runs.length;
       this.people.clear(this.people.run, this.person?.id);
     }
-    const answer = await this.#patiently(() => this.server.get("/api/queue", { order, split, run, minutes, limit: 200 }));
+    const answer = await this.#patiently(() => this.server.get("/api/queue", { order, split, run, minutes, limit: STEP }));
     return [answer, this.session.runs];
+  }
+
+  /** Others behind the people in hand, when these are soon done. */
+  async #more() {
+    if (!(await this.queue.more((limit) => this.server.get("/api/queue", { ...this.queue.options, limit })))) return;
+    this.drawQueue();
+    store(this);
   }
 
   /** Again and again while the server is away. */
@@ -206,6 +213,7 @@ export class Page {
     address(this);
     this.#loadHeat();
     this.#ahead();
+    this.#more();
     this.#news();
     this.say(opening(this));
     look(this);

@@ -10,8 +10,15 @@ export const BUDGETS = [["", "No time limit"], ["10", "10 minutes"], ["20", "20 
 /** People of this sitting after which its own pace says how long the rest takes. */
 const ENOUGH = 3;
 
+/** People that are asked for at once. */
+export const STEP = 200;
+
+/** People in hand below which more are asked for. */
+const SOON = 30;
+
 export class Queue {
   #renewal = 0;
+  #asking = false;
 
   constructor(saved = {}) {
     this.options = { order: "", split: "", run: "", minutes: "", ...saved.options };
@@ -63,6 +70,38 @@ export class Queue {
     return this.options.minutes && Number.isInteger(fits) ? items.slice(0, Math.max(1, fits)) : items;
   }
 
+  /** People in this order, in hand or not; with a time budget, those that fit. */
+  get total() {
+    const { items = [], total = 0, fits } = this.answer ?? {};
+    if (this.options.minutes && Number.isInteger(fits)) return Math.max(this.items.length, fits);
+    return Math.max(items.length, total);
+  }
+
+  /** When those in hand are soon done, put others behind them: `ask(limit)` resolves to an answer of the server. */
+  async more(ask) {
+    const left = this.items.filter((one) => !this.#finished(one)).length;
+    if (this.#asking || left >= SOON || this.items.length >= this.total) return false;
+    const { answer } = this;
+    this.#asking = true;
+    try {
+      const found = await ask(left + STEP); // the server leaves out who is done
+      const known = new Set(answer.items.map((one) => one.instance_id));
+      const others = found.items.filter((one) => !known.has(one.instance_id));
+      if (this.answer !== answer) return false;
+      answer.items = [...answer.items, ...others];
+      if (found.items.length < left + STEP) answer.total = answer.items.length; // that was everybody
+      return others.length > 0;
+    } catch {
+      return false; // asked again with the next person
+    } finally {
+      this.#asking = false;
+    }
+  }
+
+  #finished({ instance_id: id }) {
+    return this.done.has(id) || this.passed.has(id);
+  }
+
   item(id) {
     return this.items.find((one) => one.instance_id === id) ?? null;
   }
@@ -97,10 +136,9 @@ export class Queue {
 
   /** {done, total, minutes}: how far, and how long the rest takes (null when nobody knows). */
   get progress() {
-    const total = this.items.length;
-    const left = this.items.filter((one) => !this.done.has(one.instance_id) && !this.passed.has(one.instance_id)).length;
-    const pace = this.pace;
-    return { done: total - left, total, minutes: pace === null ? null : (left * pace) / 60 };
+    const { total, pace } = this;
+    const done = this.items.filter((one) => this.#finished(one)).length;
+    return { done, total, minutes: pace === null ? null : ((total - done) * pace) / 60 };
   }
 
   /** Seconds a person: of this sitting when it knows, else of the project's journal. */
@@ -114,11 +152,13 @@ export class Queue {
   words() {
     const { done, total, minutes } = this.progress;
     if (!total) return "Nobody is in this queue";
-    if (done === total) return `All ${total} done`;
+    if (done === total) return `All ${many(total)} done`;
     const time = minutes === null ? "" : minutes < 1 ? ", under a minute left" : `, about ${Math.round(minutes)} min left`;
-    return `${done} of ${total}${time}`;
+    return `${many(done)} of ${many(total)}${time}`;
   }
 }
+
+const many = (count) => count.toLocaleString("en-US");
 
 /** Time spent on a person, in which a pause counts for no more than `longest` seconds. */
 export class Stopwatch {

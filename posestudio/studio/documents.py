@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from posestudio.errors import InputError, NotFound
-from posestudio.store import documents, runs
+from posestudio.store import documents, predictions, runs
 from posestudio.store.database import Store
 from posestudio.studio import queue, standing, verbs_queue, verbs_runs
 from posestudio.studio import suspects as suspicion
@@ -54,6 +54,7 @@ def document(store: Store, instance_id: int, run: str | None = None, fresh: bool
     own = labels.get(instance_id, {})
     kept = {row["keypoint"] for row in rows["standing"] if row["kind"] == "seen"}
     doubts = _doubts(known, instance_id, best, rows["uncertainties"], len(names))
+    imported = [] if blind else _imported(store, instance_id, model)
     return {
         **_about(person, own),
         "blind": blind,
@@ -66,7 +67,7 @@ def document(store: Store, instance_id: int, run: str | None = None, fresh: bool
         "prediction_id": None if best is None else best["prediction_id"],
         "keypoints": [
             _keypoint(
-                k, name, own.get(k), mine, best, doubts[k],
+                k, name, own.get(k), mine, best, doubts[k], imported,
                 taught=k in rows["taught"], asked=k in rows["needed"], source=model,
             )
             for k, name in enumerate(names)
@@ -222,6 +223,7 @@ def _keypoint(
     students: Mapping[str, Record],
     best: Record | None,
     doubt: tuple[float | None, float | None],
+    imported: Sequence[Record],
     *,
     taught: bool,
     asked: bool,
@@ -251,8 +253,18 @@ def _keypoint(
             "error": doubt[0], "uncertainty": doubt[1], "source": source,
         },
         "students": alone or None,
-        "candidates": [],
+        "candidates": [
+            {"x": row["x"][index], "y": row["y"][index], "student": row["model"]} for row in imported
+        ],
     }  # fmt: skip
+
+
+def _imported(store: Store, instance_id: int, shown: str | None) -> list[Record]:
+    """What imported models say of a person's present box, but for the one that is shown anyway."""
+    rows = predictions.of_person(store, instance_id)
+    return [
+        row for row in rows if row["run_id"] is None and row["model"] != shown and not row["stale"]
+    ]
 
 
 def _reason(known: Standing | None, instance_id: int) -> str | None:

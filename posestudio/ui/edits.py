@@ -144,6 +144,7 @@ def _session(studio: Studio, token: str) -> dict[str, Any]:
         **found,
         "counts": counts,
         "runs": [{"run_id": run_id, "words": words} for run_id, words in reads.runs(studio)],
+        "imported": [{"run_id": name, "words": words} for name, words in reads.imported(studio)],
     }
 
 

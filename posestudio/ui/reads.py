@@ -65,6 +65,12 @@ def runs(studio: Studio) -> list[tuple[str, str]]:
     return found
 
 
+def imported(studio: Studio) -> list[tuple[str, str]]:
+    """(name, words) of the models whose predictions were imported, the newest first."""
+    rows = [row for row in studio.call("models") if row["run_id"] is None]
+    return [(row["model"], f"{row['model']} · imported") for row in rows]
+
+
 def warm_up(studio: Studio) -> None:
     """Load heavy libraries and judge everybody once, so that the first person opens as fast as the others."""
     import torch  # noqa: F401, lazy: torch

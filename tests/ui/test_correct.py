@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser
 
+from posestudio.store import predictions
+from posestudio.store.database import Store
 from posestudio.studio.demo import make_demo
 from posestudio.studio.studio import Studio
 from tests.ui.browsers import App, Seen, watched
@@ -655,6 +657,32 @@ def test_the_address_says_who_and_how(fresh: Any, project: Path, desk: Desk):
     desk.go("/correct?instance=999999", ready=False)
     desk.page.get_by_text("There is no person 999999").first.wait_for()
     desk.seen.complaints.clear()
+
+
+def test_an_imported_model_is_chosen_beside_the_runs(made: Path, tmp_path: Path, make_desk: Any):
+    folder = Path(shutil.copytree(made, tmp_path / "project"))
+    with Studio(folder) as studio:
+        person = studio.call("queue")["items"][0]["instance_id"]
+        box = studio.call("person_box", instance_id=person)
+    points = [[[box["x"] + 4 * k + 3, box["y"] + 9] for k in range(17)]]
+    with Store(folder) as store:
+        predictions.save(
+            store, model="rtmpose", student="external", instance_id=[person], box_revision=[box["box_revision"]],
+            xy_image=points, score=[[0.9] * 17],
+        )  # fmt: skip
+    app = App(folder).start()
+    desk = make_desk(app).open(person)
+    desk.until("e.heat().loaded")
+    tags = [one["tag"] for one in desk.ask(f"candidates({LEFT_WRIST})")]
+    assert tags[0] == "rtmpose" and {"a", "b"} & set(tags)
+    desk.page.get_by_label("Run").select_option("rtmpose")
+    desk.page.wait_for_url("**run=rtmpose**")
+    desk.go(f"/correct?instance={person}&run=rtmpose")
+    assert desk.ask("person().doc.run_id") == "rtmpose"
+    assert desk.ask(f"shown({LEFT_WRIST}).x") == pytest.approx(box["x"] + 39, abs=0.01)
+    desk.until("e.heat().loaded")
+    assert desk.page.get_by_label("Run").input_value() == "rtmpose"
+    app.kill()
 
 
 def test_controls_have_names_and_fingers_fit(make_desk: Any):

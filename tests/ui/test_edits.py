@@ -260,6 +260,31 @@ def newer(studio: Studio, person: int, shift: float) -> None:
     )  # fmt: skip
 
 
+def test_an_imported_model_can_be_chosen_and_gives_candidates(page, made, studio):
+    from posestudio.store import predictions
+
+    person, val = made.open[0], made.val[0]
+    assert page.client.get("/api/session").json()["imported"] == []
+    for number in (person, val):
+        predictions.save(
+            studio._store, model="rtmpose", student="external", instance_id=[number],
+            box_revision=[page.document(number)["box"]["revision"]], xy_image=[[[70.0 + k, 80.0] for k in range(K)]],
+            score=[[0.9] * K],
+        )  # fmt: skip
+    session = page.client.get("/api/session").json()
+    assert session["imported"] == [{"run_id": "rtmpose", "words": "rtmpose · imported"}]
+    assert "rtmpose" not in {run["run_id"] for run in session["runs"]}
+    point = page.document(person)["keypoints"][3]
+    assert point["candidates"] == [{"x": 73.0, "y": 80.0, "student": "rtmpose"}]
+    assert point["prediction"]["source"] == edited.RUN
+    chosen = page.client.get(f"/api/people/{person}", params={"run": "rtmpose"}).json()
+    assert chosen["keypoints"][3]["prediction"]["source"] == "rtmpose"
+    assert chosen["keypoints"][3]["candidates"] == []
+    assert page.document(val)["keypoints"][3]["candidates"] == []
+    page.do(person, "box", box=[10, 10, 90, 90])
+    assert page.document(person)["keypoints"][3]["candidates"] == []
+
+
 def test_a_moved_box_makes_the_prediction_stale(page, made):
     person = made.open[0]
     edit = page.edit(person, "box", box=[50, 20, 110, 200], base_revision=0)

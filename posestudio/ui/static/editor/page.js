@@ -85,7 +85,6 @@ export class Page {
       locks: navigator.locks ?? null, channel: new BroadcastChannel(`posestudio/${name}`),
     });
     this.people = new People(this.server, this.outbox, () => this.deeds.rest());
-    this.people.runs = this.session.runs.length;
     listenToOutbox(this);
     this.history = new History(kept(this.keep.history) ?? {});
     this.queue = new Queue(kept(this.keep.queue) ?? {});
@@ -102,8 +101,8 @@ export class Page {
     const options = { order: asked.get("order") ?? "", split: asked.get("split") ?? "", run: asked.get("run") ?? "" };
     const differs = Object.entries(options).some(([key, value]) => asked.has(key) && value !== this.queue.options[key]);
     if (differs) this.queue.options = { ...this.queue.options, ...options };
-    fillChoosers(this);
     this.people.run = this.queue.options.run;
+    this.#models();
     this.queue.hear(this.session.runs);
     const known = asked.get("instance");
     const instance = known && /^\d{1,15}$/.test(known) ? Number(known) : null;
@@ -135,13 +134,20 @@ export class Page {
 
   async #askQueue() {
     const { order, split, run, minutes } = this.queue.options;
-    if (this.queue.newer) {
+    if (this.person) {
       this.session = await this.#patiently(() => this.server.session());
-      this.people.runs = this.session.runs.length;
-      this.people.clear(this.people.run, this.person?.id);
+      this.#models();
     }
+    if (this.queue.newer) this.people.clear(this.people.run, this.person?.id);
     const answer = await this.#patiently(() => this.server.get("/api/queue", { order, split, run, minutes, limit: STEP }));
     return [answer, this.session.runs];
+  }
+
+  /** The session tells of runs and imported models. */
+  #models() {
+    this.people.runs = this.session.runs.length;
+    this.people.imported = new Set(this.session.imported.map((one) => one.run_id));
+    fillChoosers(this);
   }
 
   /** Others behind the people in hand, when these are soon done. */
@@ -243,7 +249,9 @@ export class Page {
     if (Date.now() - this.#newsAt < NEWS) return;
     this.#newsAt = Date.now();
     try {
-      this.queue.hear((await this.server.session()).runs);
+      this.session = await this.server.session();
+      this.#models();
+      this.queue.hear(this.session.runs);
       this.drawQueue();
     } catch {
       // asked again with a later person

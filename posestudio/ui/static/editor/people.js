@@ -16,6 +16,8 @@ export class People {
   #newest = new Map(); // of each person, the newest revision that the server has told of
   #photos = new Map();
   run = "";
+  runs = 0; // how many runs have students
+  imported = new Set(); // models without any
 
   /** rest: resolves when no gesture is under way; until then nobody's points are replaced. */
   constructor(server, outbox, rest = async () => {}) {
@@ -128,7 +130,8 @@ export class People {
   heat(id) {
     const ready = this.here(id);
     if (!ready || !this.runs || ready.person.doc.blind) return Promise.resolve(null);
-    ready.heat ??= this.server.get(`/api/people/${id}/heat`, { run: this.run })
+    const run = this.imported.has(this.run) ? "" : this.run; // an imported model has no students: those of the newest run
+    ready.heat ??= this.server.get(`/api/people/${id}/heat`, { run })
       .then((answer) => ({ ...decode(answer, ready.person.points.length), candidates: answer.candidates ?? null }))
       .catch((error) => {
         if (error.kind === undefined) ready.heat = null; // the server was away: ask again next time

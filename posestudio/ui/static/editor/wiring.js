@@ -91,9 +91,10 @@ function chosen(page, name) {
   page.renew();
 }
 
-/** Show the options that the queue has. */
-export function fillChoosers({ part, queue: { options }, session }) {
-  for (const { run_id, words } of session.runs ?? []) part.run.append(el("option", { value: run_id }, words));
+/** Show the runs and imported models that there are, and the options that the queue has. */
+export function fillChoosers({ part, queue: { options }, session: { runs, imported = [] } }) {
+  const there = [...runs, ...imported].map(({ run_id, words }) => el("option", { value: run_id }, words));
+  part.run.replaceChildren(part.run.firstChild, ...there);
   for (const name of CHOOSERS) {
     if ([...part[name].options].some((option) => option.value === options[name])) part[name].value = options[name];
   }

@@ -27,7 +27,7 @@ AFTER = 1000
 DERIVED = 'instance_id, keypoint, revision, state, x, y, v, reason, who, "at", origin'
 """Columns of the table `labels`, which follows the journal in the same transaction."""
 
-_FIELDS = {"keypoint", "state", "x", "y", "v", "reason", "base_revision"}
+_FIELDS = {"keypoint", "state", "x", "y", "v", "reason", "base_revision", "run_id"}
 
 
 class Conflict(InputError):
@@ -84,7 +84,7 @@ def read_edits(
         names: the K keypoint names.
         size: (width, height) of the image in pixels.
         base_revision: for edits that give none of their own.
-        run_id: the run whose prediction was seen, or None.
+        run_id: the run whose prediction was seen, or None; for edits that name none of their own.
 
     Raises:
         InputError: one is not valid, a keypoint is there twice, or there is none.
@@ -354,6 +354,9 @@ def _change(
     where = names[keypoint]
     state, v, reason = edit.get("state"), edit.get("v"), edit.get("reason")
     base = require_revision(edit.get("base_revision", base_revision))
+    run_id = edit.get("run_id", run_id)
+    if run_id is not None:
+        require_text(run_id, "run_id")
     if state not in STATES:
         raise InputError(f"{where}: state must be one of {', '.join(STATES)}, got {state!r}.")
     if state == "placed":

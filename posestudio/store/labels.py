@@ -82,8 +82,8 @@ def save_edits(
         store: the open store.
         instance_id: whose keypoints.
         edits: {"keypoint": index or name, "state": "placed" | "absent" | "open", "x", "y" in image pixels and "v" 1
-            or 2 when placed, "reason" "outside" or "cannot tell" when absent}; its own "base_revision" goes before the
-            shared one.
+            or 2 when placed, "reason" "outside" or "cannot tell" when absent}; its own "base_revision" and "run_id" go
+            before the shared ones.
         who: name of the person who edits.
         edit_id: the client's id of this edit; the same one again changes nothing and returns the first answer.
         base_revision: newest revision of these keypoints that the client has seen; None skips the check (scripts).
@@ -221,6 +221,8 @@ def current(store: Store, instance_id: int) -> list[Row]:
 def history(store: Store, instance_id: int) -> list[Row]:
     """Every label row of a person, the oldest first, with the keypoint's `name`.
 
+    A row whose author saw a prediction has it in `predicted`: x and y where the run put the keypoint at that time.
+
     Raises:
         NotFound: no such person.
     """
@@ -229,7 +231,11 @@ def history(store: Store, instance_id: int) -> list[Row]:
         journal.image_size(cursor, instance_id)
         rows = fetch(
             cursor,
-            "SELECT * FROM label_journal WHERE instance_id = ? ORDER BY revision",
+            """SELECT *, (
+                SELECT arg_max([p.x[j.keypoint + 1], p.y[j.keypoint + 1]], prediction_id) FROM predictions p
+                WHERE p.instance_id = j.instance_id AND p.model = j.run_id AND p.student NOT IN ('a', 'b')
+                AND p."at" <= j."at") AS predicted
+            FROM label_journal j WHERE instance_id = ? ORDER BY revision""",
             [instance_id],
         )
     return [{**row, "name": names[row["keypoint"]]} for row in rows]

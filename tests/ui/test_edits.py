@@ -156,6 +156,20 @@ def test_what_is_saved_is_in_the_journal_when_it_is_answered(page, made):
     assert found["keypoints"][1]["absent_reason"] == "outside"
 
 
+def test_the_history_says_where_the_prediction_was(page, made, studio):
+    person = made.open[0]
+    point = page.document(person)["keypoints"][3]["prediction"]
+    page.do(person, "label", labels=[placed(3, run_id=edited.RUN), placed(4, run_id=None)])
+    newer(studio, person, 30.0)
+    page.do(person, "accept", keypoints=[5])
+    refused = page.do(person, "label", labels=[placed(4, run_id=7)])
+    assert refused["error"]["kind"] == "invalid"
+    rows = page.client.get(f"/api/people/{person}/history").json()["rows"]
+    assert [row["run_id"] for row in rows] == [edited.RUN, None, edited.RUN]
+    assert rows[0]["predicted"] == [point["x"], point["y"]], "as it was then"
+    assert rows[1]["predicted"] is None and rows[2]["predicted"] == [rows[2]["x"], rows[2]["y"]]
+
+
 def test_a_page_does_not_stand_in_its_own_way(page, made):
     person = made.open[0]
     first, second, third = (

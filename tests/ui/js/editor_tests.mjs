@@ -816,6 +816,21 @@ export const tests = {
     equal([hand.deed, undo.deed, undo.undoes], ["hand", "undo", hand.edit_id]);
   },
 
+  async an_edit_names_the_run_only_where_its_prediction_was_shown() {
+    const server = makeServer();
+    server.document = () => {
+      const doc = makeDocument({ labels: { 9: placedAt(5, 5) } });
+      doc.keypoints[10].prediction = null;
+      return doc;
+    };
+    const page = await makePage(server);
+    page.deeds.label([...page.person.place(8, 1, 1), ...page.person.place(9, 1, 1), ...page.person.place(10, 1, 1)]);
+    drag(page, 7, 10);
+    drag(page, 7, 10);
+    const sent = page.outbox.waiting().map(({ edit }) => edit.labels.map((one) => [one.keypoint, one.run_id]));
+    equal(sent, [[[8, "run"], [9, null], [10, null]], [[7, "run"]], [[7, null]]]);
+  },
+
   async keys_of_a_mode_touch_no_keypoint() {
     const page = await makePage();
     const { deeds, outbox } = page;
@@ -1226,6 +1241,11 @@ export const tests = {
     const before = { state: "placed", x: 1, y: 1, v: 2 };
     equal(deedWords({ state: "placed", x: 4, y: 5, v: 1, origin: "edit" }, before), "moved 5 px to (4, 5), now hidden");
     equal([sure({ error: 0.62, score: 0.3 }, true), sure({ error: null, score: 0.83 }, true), sure({ score: 0.83 }, false)], ["62 %", "score 0.83", "0.83"]);
+    const moved = { state: "placed", x: 4, y: 5, v: 2, origin: "edit", run_id: "0003-calm-owl", predicted: [4, 19] };
+    equal(deedWords(moved, undefined), "moved 14 px from the prediction of 0003-calm-owl to (4, 5), visible");
+    equal(deedWords({ ...moved, v: 1, predicted: [4, 5] }, undefined), "hidden where 0003-calm-owl predicted it");
+    equal(deedWords({ ...moved, run_id: null, predicted: null }, undefined), "placed, visible, at (4, 5)");
+    equal(deedWords(moved, before), "moved 5 px to (4, 5)");
     equal(deedWords({ state: "placed", x: 4, y: 5, v: 2, origin: "accept" }, null), "accepted as predicted at (4, 5)");
   },
 };

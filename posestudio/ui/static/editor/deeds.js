@@ -76,9 +76,12 @@ export class Deeds {
     return true;
   }
 
-  /** Commit a label edit. */
-  label(changes, before = undefined) {
-    return this.#commit("label", changes, { labels: changes, run_id: this.person.doc.run_id ?? null }, before);
+  /** Commit a label edit; each keypoint says whose prediction was shown in its place, if one was. */
+  label(changes, before = changes.map((change) => this.person.change(change.keypoint))) {
+    const { person } = this;
+    const run = ({ keypoint, state }) => (state === "open" && person.prediction(keypoint) ? person.doc.run_id : null);
+    const labels = changes.map((change, i) => ({ ...change, run_id: run(before[i]) }));
+    return this.#commit("label", changes, { labels }, before);
   }
 
   /** Commit that predictions are right. */

@@ -111,6 +111,11 @@ export function deedWords(row, before) {
   if (row.state === "open") return "opened again";
   if (row.origin === "import") return `imported, ${seen} at ${placeWords(row)}`;
   if (row.origin === "accept") return `accepted as predicted at ${placeWords(row)}`;
+  if (!isAt(before) && row.predicted) {
+    const [x, y] = row.predicted;
+    const far = round(Math.hypot(row.x - x, row.y - y), 1);
+    return far ? `moved ${far} px from the prediction of ${row.run_id} to ${placeWords(row)}, ${seen}` : `${seen} where ${row.run_id} predicted it`;
+  }
   if (!isAt(before)) return `placed, ${seen}, at ${placeWords(row)}`;
   const far = Math.hypot(row.x - before.x, row.y - before.y);
   const parts = [];
@@ -136,7 +141,7 @@ function historyItems(rows, k) {
   const own = rows.filter((row) => row.keypoint === k);
   if (!own.length) return [el("li.pe-quiet", {}, "Nobody has decided this keypoint yet.")];
   return own.map((row, i) => {
-    const more = [row.run_id && `run ${row.run_id}`, row.queued_for, finite(row.seconds) && `${round(row.seconds, 1)} s`];
+    const more = [row.origin === "accept" && row.run_id && `run ${row.run_id}`, row.queued_for, finite(row.seconds) && `${round(row.seconds, 1)} s`];
     return el("li", {}, el("b", {}, row.who ?? "nobody"), ` ${deedWords(row, own[i - 1])} `,
       el("span.pe-quiet", {}, [clock(row.at), ...more.filter(Boolean)].join(" · ")));
   }).reverse();

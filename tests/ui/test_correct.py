@@ -282,11 +282,12 @@ def test_swap_candidates_and_moving_the_whole_person(fresh: Any, desk: Desk):
     desk.press("Control+z")
     assert desk.ask("shown(7)")["by"] == "prediction"
     desk.until("e.heat().loaded")
-    assert not desk.page.locator(".pe-heat").is_visible()
+    heat, scale = desk.page.locator(".pe-heat"), desk.page.locator(".pe-scale")
+    assert heat.is_visible() and scale.is_visible(), "while the keypoint in hand is open"
     desk.press("m")
-    assert desk.page.locator(".pe-heat").is_visible()
-    desk.press("m", "m", "m")
-    assert not desk.page.locator(".pe-heat").is_visible()
+    assert not heat.is_visible() and not scale.is_visible()
+    desk.press("m", "m", "m", "m")
+    assert heat.is_visible() and desk.ask("heat().show") == "open"
     found = desk.ask(f"candidates({LEFT_WRIST})")
     desk.take(LEFT_WRIST).press("c")
     assert desk.ask(f"shown({LEFT_WRIST})")["by"] == "label"
@@ -531,7 +532,7 @@ def test_keys_alone_add_a_person_whom_the_students_see_and_choose_another(fresh:
     desk.until("e.person().doc.prediction_id !== null")
     assert desk.ask("selected()") == desk.ask("uncertain()[0]")
     desk.saved().press("j")
-    assert desk.words().startswith(f"Person {person}, 1 of 1 others")
+    assert desk.words().startswith(f"Person {person}, the only other")
     assert desk.page.locator(f".pe-other.chosen[data-id='{person}']").count() == 1
     desk.press("Enter")
     desk.until(f"e.person().id === {person}")

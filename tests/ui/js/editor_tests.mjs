@@ -4,7 +4,7 @@ import { Away, Refused, Server } from "./editor/api.js";
 import { COMMANDS } from "./editor/commands.js";
 import { Deeds } from "./editor/deeds.js";
 import { Camera, around, boxBetween, dragged, grown, inside, isInside } from "./editor/geometry.js";
-import { decode, placement, plane, table } from "./editor/heat.js";
+import { Heat, decode, placement, plane, table } from "./editor/heat.js";
 import { GESTURES, TABLE, bound, chord } from "./editor/keys.js";
 import { History, Person, limbFrom } from "./editor/model.js";
 import { Outbox, onTheWire } from "./editor/outbox.js";
@@ -1212,6 +1212,25 @@ export const tests = {
       near(a * u + c * v + e, 4 * col + 0.5 * row + 10 + 0.5);
       near(b * u + d * v + f, -0.5 * col + 4 * row + 20 + 0.5);
     }
+  },
+
+  a_heatmap_is_shown_while_the_keypoint_is_open() {
+    const node = () => ({ style: {}, getContext: () => ({ putImageData() {} }) });
+    globalThis.ImageData ??= class { constructor(w, h) { this.data = new Uint8ClampedArray(4 * w * h); } };
+    const [canvas, scale] = [node(), node()];
+    const heat = new Heat(canvas, scale);
+    const shown = (k, open) => {
+      heat.draw(k, open);
+      return canvas.style.display === "block" && !scale.hidden;
+    };
+    assert(!shown(0, true), "there are no maps yet");
+    heat.load({ h: 1, w: 1, students: ["a", "b"], keypoints: 2, bytes: new Uint8Array(4), toImage: [[1, 0, 0], [0, 1, 0]] });
+    equal([shown(0, true), shown(1, false), shown(1, true)], [true, false, true]);
+    heat.show = "a";
+    equal([shown(1, false), shown(5, true)], [true, false]);
+    heat.show = "off";
+    assert(!shown(1, true));
+    assert(scale.style.backgroundImage.startsWith("linear-gradient(to right, rgb(68 1 84)"));
   },
 
   heatmaps_are_read_by_student_and_keypoint() {

@@ -39,7 +39,7 @@ export function help(root) {
     el("dl", {}, ...IN_MODES.flatMap(([keys, words]) => [el("dt", {}, ...keysOf(keys)), el("dd", {}, words)])));
   const mouse = el("section", {}, el("h3", {}, "Mouse, pen and touch"),
     el("dl", {}, ...GESTURES.flatMap(([what, words]) => [el("dt", {}, what), el("dd", {}, words)])));
-  return ask(root, "Keys", [el("div.pe-help", {}, ...parts, modes, mouse)],
+  return ask(root, "Keys", [el("div.pe-help", {}, ...parts.slice(0, 2), modes, ...parts.slice(2), mouse)],
     [button("Close", "", "button.primary")]);
 }
 

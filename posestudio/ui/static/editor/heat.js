@@ -17,10 +17,13 @@ export function table() {
     for (let c = 0; c < 3; c += 1) {
       colors[4 * i + c] = STOPS[low][c] + (STOPS[low + 1][c] - STOPS[low][c]) * (place - low);
     }
-    colors[4 * i + 3] = value < TRANSPARENT_BELOW ? 0 : 255 * (0.15 + 0.85 * Math.sqrt(value));
+    colors[4 * i + 3] = value < TRANSPARENT_BELOW ? 0 : 255 * value ** 0.6;
   }
   return colors;
 }
+
+/** The same colors as a bar from 0 to 1, for CSS. */
+export const gradient = () => `linear-gradient(to right, ${STOPS.map((color) => `rgb(${color.join(" ")})`).join(", ")})`;
 
 /** The bytes of a heat answer: S students, K keypoints, h by w cells. Throws when they do not fit. */
 export function decode(answer, keypoints) {
@@ -52,10 +55,13 @@ export function placement([[a, b, c], [d, e, f]]) {
 export class Heat {
   #colors = table();
   #maps = null;
+  #drawn = []; // what is on the canvas now
+  show = "open"; // "open": of both students while the keypoint in hand is open; "off", "both", or a student's name
 
-  constructor(canvas) {
-    this.canvas = canvas;
-    this.show = "off"; // "off", "both", or a student's name
+  /** scale: the bar that says what the colors mean, there while a map is. */
+  constructor(canvas, scale) {
+    Object.assign(this, { canvas, scale });
+    scale.style.backgroundImage = gradient();
   }
 
   /** Another person's maps, or null. */
@@ -65,20 +71,25 @@ export class Heat {
 
   /** What `show` may be, in order. */
   get choices() {
-    return ["off", "both", ...(this.#maps?.students ?? ["a", "b"])];
+    return ["open", "off", "both", ...(this.#maps?.students ?? ["a", "b"])];
   }
 
   get loaded() {
     return this.#maps !== null;
   }
 
-  /** Draw the map of a keypoint, or nothing. */
-  draw(k) {
+  /** Draw the map of a keypoint, which is open or not, or nothing. */
+  draw(k, open) {
     const maps = this.#maps;
-    const off = !maps || this.show === "off" || k === null || k >= maps.keypoints;
+    const show = this.show === "open" ? (open ? "both" : "off") : this.show;
+    const off = !maps || show === "off" || k >= maps.keypoints;
+    const now = off ? [] : [maps, k, show];
+    if (now.length === this.#drawn.length && now.every((one, i) => one === this.#drawn[i])) return;
+    this.#drawn = now;
     this.canvas.style.display = off ? "none" : "block";
+    this.scale.hidden = off;
     if (off) return;
-    const chosen = maps.students.flatMap((name, s) => (this.show === "both" || this.show === name ? [s] : []));
+    const chosen = maps.students.flatMap((name, s) => (show === "both" || show === name ? [s] : []));
     const values = plane(maps, k, chosen);
     if (this.canvas.width !== maps.w || this.canvas.height !== maps.h) {
       this.canvas.width = maps.w;

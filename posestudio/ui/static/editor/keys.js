@@ -61,7 +61,7 @@ export const TABLE = [
       [["F"], "fit", "Fit the person, then the whole photo"],
       [["+", "="], "zoomIn", "Zoom in (also the wheel, at the pointer)"],
       [["-"], "zoomOut", "Zoom out"],
-      [["M"], "heat", "Heatmap of the keypoint in hand: off, both students, a, b"],
+      [["M"], "heat", "Heatmap of the keypoint in hand: while it is open, off, both students, a, b"],
       [["H"], "overlay", "Hide or show everything drawn over the photo"],
       [["?"], "help", "These keys"],
     ],
@@ -72,7 +72,7 @@ export const TABLE = [
 export const IN_MODES = [
   [["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"], "Move the box or the whole person; with Shift by 10 pixels"],
   [["+", "-"], "Scale it"],
-  [["J"], "The next person of those to choose from"],
+  [["J"], "The next person to choose"],
   [["Enter"], "Put a new box and take it, choose the person, or end"],
   [["Escape"], "End"],
 ];

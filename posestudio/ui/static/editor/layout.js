@@ -63,14 +63,15 @@ export function layout(root, panel) {
   part.head = el("div.pe-head", {},
     el("div.pe-ways", {}, tool("lastPerson", "Person before", { picture: "before" }), tool("nextPerson", "Next person", { picture: "next" })),
     el("div.pe-about", {}, part.title, part.why), el("div.pe-end", {}, part.saved, part.who));
-  part.heatShow = choice("Heatmap of the keypoint in hand", [["off", "Heat off"], ["both", "Both students"], ["a", "Student a"], ["b", "Student b"]]);
-  part.heatAlpha = el("input", { type: "range", min: 0, max: 1, step: 0.05, value: 0.85, "aria-label": "Opacity of the heatmap", title: "Opacity of the heatmap" });
+  part.heatShow = choice("Heatmap of the keypoint in hand", [["open", "Heat if open"], ["off", "Heat off"], ["both", "Both students"], ["a", "Student a"], ["b", "Student b"]]);
+  part.heatAlpha = el("input", { type: "range", min: 0, max: 1, step: 0.05, value: 0.7, "aria-label": "Opacity of the heatmap", title: "Opacity of the heatmap" });
   part.percent = el("button.pe-tool.pe-percent", { type: "button", "data-command": "fit", title: hint("Fit", "fit") });
   part.view = el("div.pe-view", {},
     tool("zoomOut", "Zoom out", { picture: "minus" }), part.percent, tool("zoomIn", "Zoom in", { picture: "plus" }),
     part.heatShow, part.heatAlpha, tool("overlay", "Hide or show the drawing", { short: "Drawing" }),
     tool("help", "Keys", { short: "Keys" }));
   part.canvas = el("canvas.pe-heat");
+  part.scale = el("div.pe-scale", { hidden: true, title: "What a student believes, from 0 to 1" }, el("span", {}, "0"), el("span", {}, "1"));
   part.stage = el("div.pe-stage", {
     tabindex: "0", role: "application",
     "aria-label": "Photo with keypoints. Tab: next uncertain keypoint. Arrows move it. Enter accepts. Question mark: all keys. Escape leaves.",
@@ -88,7 +89,7 @@ export function layout(root, panel) {
     el("span.pe-gap"),
     tool("accept", "Accept the keypoint in hand", { short: "Accept" }),
     tool("acceptAll", "Accept all and go on", { short: "Accept all, next", kind: "primary" }));
-  part.frame = el("div.pe-frame", {}, part.stage, part.banner, part.conflict, part.empty);
+  part.frame = el("div.pe-frame", {}, part.stage, part.scale, part.banner, part.conflict, part.empty);
   const foot = el("div.pe-foot", {}, part.live, part.view);
   part.middle = el("section.pe-middle", { "aria-label": "Photo" }, part.head, part.frame, foot, part.tools);
   // The keypoints

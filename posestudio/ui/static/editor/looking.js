@@ -1,6 +1,8 @@
 /* What is seen of the photo and over it: which heatmap, how strong, the drawing, how near. Nothing here is an edit. */
 
-/** Show the heatmap of the next choice: off, both, a, b. */
+import { keepHeat, keptHeat } from "./memory.js";
+
+/** Show the heatmap of the next choice: while open, off, both, a, b. */
 export function nextHeat(page) {
   const { heat, person } = page;
   if (person.doc.blind) return page.say("Held-out people get no heatmaps");
@@ -9,15 +11,27 @@ export function nextHeat(page) {
   return setHeat(page, choices[(choices.indexOf(heat.show) + 1) % choices.length]);
 }
 
+const SHOWN = { open: "Heatmap while the keypoint is open", off: "Heatmap off", both: "Heatmap of both students" };
+
 export function setHeat(page, show) {
   page.heat.show = show;
   page.part.heatShow.value = show;
-  if (page.person) page.heat.draw(page.deeds.selected);
-  page.say(show === "off" ? "Heatmap off" : `Heatmap of ${show === "both" ? "both students" : `student ${show}`}`);
+  keepHeat(show, page.part.heatAlpha.value);
+  page.redraw();
+  page.say(SHOWN[show] ?? `Heatmap of student ${show}`);
 }
 
 /** How strong the heatmap lies over the photo. */
-export function setAlpha({ part }) {
+export function setAlpha({ heat, part }) {
+  part.canvas.style.opacity = part.heatAlpha.value;
+  keepHeat(heat.show, part.heatAlpha.value);
+}
+
+/** The heatmap as it was chosen last. */
+export function recallHeat({ heat, part }) {
+  const { show, alpha } = keptHeat();
+  if ([...part.heatShow.options].some((option) => option.value === show)) heat.show = part.heatShow.value = show;
+  if (alpha) part.heatAlpha.value = alpha;
   part.canvas.style.opacity = part.heatAlpha.value;
 }
 

@@ -1,4 +1,7 @@
-/* What a reload needs: the address says who and how, the session store has the queue in hand and the history. */
+/* What a reload needs: the address says who and how, the session store has the queue in hand and the history. How the
+   heatmap is shown stays for good. */
+
+const HEAT = "posestudio/heat";
 
 /** Keep the address at who is shown. */
 export function address(page) {
@@ -27,5 +30,23 @@ export function kept(key) {
     return JSON.parse(sessionStorage.getItem(key));
   } catch {
     return null;
+  }
+}
+
+/** Keep which heatmap is shown, and how strong. */
+export function keepHeat(show, alpha) {
+  try {
+    localStorage.setItem(HEAT, JSON.stringify({ show, alpha }));
+  } catch {
+    // a browser that keeps nothing shows it as at first
+  }
+}
+
+/** {show, alpha} as they were kept; empty when nothing was. */
+export function keptHeat() {
+  try {
+    return JSON.parse(localStorage.getItem(HEAT)) ?? {};
+  } catch {
+    return {};
   }
 }

@@ -56,10 +56,11 @@ export function nextOther(deeds) {
   const { instance_id: id, iscrowd, box: [x, y, w, h] } = others[at];
   deeds.other = id;
   if (!page.view.sees(x + w / 2, y + h / 2)) page.view.fit(true);
-  const who = `${iscrowd ? "Region to ignore" : "Person"} ${id}, ${at + 1} of ${others.length} others`;
+  const which = others.length === 1 ? "the only other" : `${at + 1} of ${others.length} others`;
+  const who = `${iscrowd ? "Region to ignore" : "Person"} ${id}, ${which}`;
   const words = { merge: "Enter merges into it", hand: "Enter hands over" }[deeds.mode] ?? "Enter goes there";
   if (deeds.mode === null) deeds.mode = "other";
-  deeds.told = `${who}. ${words}, J is the next, Escape ends.`;
+  deeds.told = `${who}. ${words}, ${others.length === 1 ? "" : "J is the next, "}Escape ends.`;
   page.banner(deeds.told);
   return deeds.say(deeds.told);
 }

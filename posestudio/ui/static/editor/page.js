@@ -9,7 +9,7 @@ import { el } from "./dom.js";
 import { handle } from "./handle.js";
 import { Heat } from "./heat.js";
 import { drawRows, layout } from "./layout.js";
-import { setAlpha } from "./looking.js";
+import { recallHeat } from "./looking.js";
 import { address, kept, store } from "./memory.js";
 import { History } from "./model.js";
 import { ended } from "./modes.js";
@@ -54,11 +54,11 @@ export class Page {
     this.panel = new Panel({ select: (k, back) => this.person && this.deeds.select(k, back), run: (...a) => this.deeds.run(...a) }, signal);
     this.part = layout(root, this.panel);
     this.stage = this.part.stage;
-    this.heat = new Heat(this.part.canvas);
+    this.heat = new Heat(this.part.canvas, this.part.scale);
     this.view = new View(this.stage, this.part.canvas);
     this.pointer = new Pointer(this.stage, this.view, this.deeds, signal);
     wire(this, signal);
-    setAlpha(this);
+    recallHeat(this);
   }
 
   get skeleton() {
@@ -269,7 +269,6 @@ export class Page {
     if (person !== this.person || this.people.here(person.id)?.person !== person) return;
     this.heat.load(maps);
     this.peaks = maps?.candidates ?? null;
-    this.heat.draw(this.deeds.selected);
     this.redraw();
   }
 
@@ -310,7 +309,8 @@ export class Page {
   redraw() {
     const { deeds, person } = this;
     if (!person || !this.session) return;
-    const uncertain = person.points[deeds.selected].state === "open" || person.isSuspect(deeds.selected) || this.ghosts;
+    const uncertain = person.points[deeds.selected].state === "open" || person.isSuspect(deeds.selected);
+    this.heat.draw(deeds.selected, uncertain);
     this.view.draw({
       selected: deeds.selected, limit: this.limit, held: deeds.held, hidden: this.hidden, boxing: deeds.mode === "box",
       drawn: deeds.drawnBox, other: deeds.other, ghosts: uncertain && deeds.held === null ? candidates(this, deeds.selected) : [], rivals: this.rivals ?? [],
@@ -325,9 +325,7 @@ export class Page {
   /** Another keypoint is in hand. */
   selected() {
     if (!this.person) return;
-    this.ghosts = false;
     this.stopping = false;
-    this.heat.draw(this.deeds.selected);
     drawHistory(this);
   }
 

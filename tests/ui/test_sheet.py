@@ -106,7 +106,16 @@ def test_a_sheet_by_keyboard_alone(app, seen):
     assert mark["kind"] == "flag" and mark["keypoint"] == ANKLE and "left ankle" in mark["text"]
     queue = get(app, "/api/queue?order=marked")["items"]
     assert [item["instance_id"] for item in queue] == [wrong]
-    expect(page.locator(".sh-flagged")).to_have_text("Correct 1 flagged person")
+    flagged = page.locator(".sh-flagged")
+    expect(flagged).to_have_text("Correct 1 flagged person")
+    flagged.click()
+    page.wait_for_function("n => window.__editor?.person()?.id === n", arg=wrong)
+    assert page.evaluate("window.__editor.selected()") == ANKLE
+    expect(page.locator(".pe-title")).to_contain_text("flag: left ankle")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator(".pe-title")).not_to_contain_text("flag")
+    page.wait_for_function("window.__editor.waiting().length === 0")
+    assert get(app, "/api/queue?order=marked")["items"] == []
     assert seen.complaints == []
 
 

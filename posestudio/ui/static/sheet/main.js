@@ -249,9 +249,7 @@ class Sheet {
     for (const [edit_id, item] of sheet.edits) {
       const result = sheet.results.get(edit_id);
       if (!result.ok) continue;
-      const keypoint = this.session.skeleton.keypoints.indexOf(sheet.keypoint);
-      const edit = sheet.wrong.has(item.instance_id) ? { deed: "mark", kind: "unflag", keypoint } : { deed: "undo", base_revision: result.revision };
-      this.#send(this.undoing, item, edit);
+      this.#send(this.undoing, item, { deed: "undo", undoes: edit_id, base_revision: result.revision });
     }
     if (this.undoing.edits.size) await this.undoing.whole;
     this.undoing = null;

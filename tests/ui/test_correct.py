@@ -731,6 +731,25 @@ def test_touch_drags_and_pinches(fresh: Any, make_desk: Any):
     send("touchEnd")
     desk.until(f"Math.abs(e.camera().scale / {scale} - 2) < 0.05")
     assert desk.ask("history()")["done"] == 1, "a pinch is no edit"
+    desk.page.locator("summary", has_text="Person").click()
+    desk.page.get_by_role("button", name="Move or scale the whole person").click()
+    before, scale = [desk.ask(f"shown({k})") for k in range(17)], desk.ask("camera().scale")
+    send("touchStart", middle)
+    send("touchMove", (middle[0] - 15, middle[1] - 10))
+    send("touchMove", (middle[0] - 20, middle[1] - 10))
+    send("touchEnd")
+    moved = [desk.ask(f"shown({k})") for k in range(17)]
+    for was, now in zip(before, moved, strict=True):
+        assert now["x"] == pytest.approx(was["x"] - 20 / scale, abs=0.05)
+        assert now["y"] == pytest.approx(was["y"] - 10 / scale, abs=0.05)
+    send("touchStart", (middle[0] - 40, middle[1]), (middle[0] + 40, middle[1]))
+    send("touchMove", (middle[0] - 36, middle[1]), (middle[0] + 36, middle[1]))
+    send("touchEnd")
+    scaled = [desk.ask(f"shown({k})") for k in (LEFT_ELBOW, LEFT_WRIST)]
+    apart = scaled[1]["x"] - scaled[0]["x"]
+    assert apart == pytest.approx(0.9 * (moved[LEFT_WRIST]["x"] - moved[LEFT_ELBOW]["x"]), abs=0.1)
+    assert desk.ask("camera().scale") == scale and desk.ask("history()")["done"] == 3
+    desk.saved()
 
 
 def test_names_are_text(project: Path, app: App, desk: Desk, fresh: Any):

@@ -229,7 +229,9 @@ export class Page {
   async refresh(id) {
     try {
       const newer = await this.people.refresh(id);
-      if (newer && this.person?.id === id) this.reload();
+      if (!newer || this.person?.id !== id) return;
+      this.reload();
+      look(this); // its box may have moved
     } catch {
       // seen again next time
     }

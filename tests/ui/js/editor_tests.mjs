@@ -1030,6 +1030,28 @@ export const tests = {
     equal(new Person(makeDocument()).flagged, null);
   },
 
+  what_is_said_of_a_person_stands_at_once() {
+    const person = new Person(makeDocument());
+    const kinds = () => person.marks.map((one) => one.kind);
+    person.said({ kind: "flag" }, { who: "ana" });
+    person.said({ kind: "comment", text: "why?" }, { who: "ana" });
+    equal(person.marks, [{ kind: "flag", keypoint: null, text: null, who: "ana" }, { kind: "comment", keypoint: null, text: "why?", who: "ana" }]);
+    person.said({ kind: "unflag" }, {});
+    equal(kinds(), ["comment"]);
+    person.said({ kind: "skip" }, {});
+    person.said({ kind: "comment", text: "Resolved" }, {});
+    equal(kinds(), ["skip"]);
+  },
+
+  async marks_that_wait_lie_on_top_of_a_newer_document() {
+    const server = makeServer();
+    const page = await makePage(server);
+    server.up = false;
+    page.outbox.add({ deed: "mark", kind: "flag", instance_id: 7, who: "ana" });
+    await page.people.refresh(7);
+    equal(page.person.marks.map((one) => [one.kind, one.who]), [["flag", "ana"]]);
+  },
+
   async a_document_waits_for_the_end_of_a_drag() {
     for (const ask of [(page) => page.refresh(7), (page) => predict(page, 7)]) {
       const server = makeServer();

@@ -2,6 +2,7 @@
 
 import { clock, el } from "./dom.js";
 import { GESTURES, IN_MODES, TABLE, keyOf, printed } from "./keys.js";
+import { RESOLVED } from "./model.js";
 
 /** Show a dialog; resolves to its returnValue, "" when it was left. */
 function ask(root, title, body, buttons) {
@@ -56,9 +57,6 @@ export async function line(root, title, label, value = "", most = 200) {
   const answer = await ask(root, title, [el("label.pe-field", {}, label, field)], [cancel(), button("Save", "yes", "button.primary")]);
   return answer ? field.value.trim() : "";
 }
-
-/** The comment that settles those before it. */
-export const RESOLVED = "resolved";
 
 /** A comment on a person, below those that stand; resolves to its text, to RESOLVED, or to "". */
 export async function comment(root, id, standing) {

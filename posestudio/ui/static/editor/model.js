@@ -7,6 +7,7 @@ import { finite, inside, isInside, round } from "./geometry.js";
 
 export const OUTSIDE = "outside";
 export const CANNOT_TELL = "cannot tell";
+export const RESOLVED = "resolved"; // the comment that settles those before it
 const WEAK = 0.5; // score below which a prediction without a known probability of an error is looked at
 const FAR = 0.05; // of the box's height, as in the queue: students farther apart than this disagree
 const STATES = ["open", "placed", "absent"];
@@ -59,6 +60,14 @@ export class Person {
   /** The keypoint of the newest flag that stands, or null. */
   get flagged() {
     return this.marks.findLast((one) => one.kind === "flag" && Number.isInteger(one.keypoint))?.keypoint ?? null;
+  }
+
+  /** Something is said of the person: what stands then, until the server tells. */
+  said({ kind, keypoint = null, text = null }, stamp) {
+    const comments = ({ kind: one }) => one === "comment";
+    if (kind === "unflag") this.doc.marks = this.marks.filter(comments);
+    else if (kind === "comment" && text.toLowerCase() === RESOLVED) this.doc.marks = this.marks.filter((one) => !comments(one));
+    else this.doc.marks = [...this.marks, { kind, keypoint, text, ...stamp }];
   }
 
   /** Labels end what was said before; comments, flags of the person and of other keypoints stay. Whether any ended. */

@@ -86,6 +86,7 @@ export class People {
     person.load(doc, waiting.map((entry) => entry.effect));
     this.outbox.see(waiting);
     for (const { edit } of waiting) {
+      if (edit.deed === "mark") person.said(edit, { who: edit.who, at: null });
       if (edit.deed === "box") person.box = [...edit.box];
       if (edit.deed === "hide" || edit.deed === "restore") doc.hidden = edit.deed === "hide";
     }

@@ -8,9 +8,11 @@ const LINGER = 200; // milliseconds for which a person must be shown: who is onl
 /** Let the students look at a person's present box; resolves to whether there is a new prediction. */
 export async function predict(page, id, words = "The students look again") {
   if (page.people.here(id)?.person.doc.blind) return void page.say("Held-out people get no predictions");
+  const run = page.person?.doc.run_id ?? null;
+  if (page.people.imported.has(run)) return void page.say("An imported model cannot look again: choose a run");
   page.say(words);
   try {
-    const newer = await page.people.predict(id, page.person?.doc.run_id ?? null);
+    const newer = await page.people.predict(id, run);
     if (!newer || page.person?.id !== id) return false;
     page.reload();
     page.say("New prediction");

@@ -45,6 +45,7 @@ function saved(page, { entry: { edit, bases, effect }, result, foreign }) {
   if (edit.deed === "undo" && !edit.undoes && !foreign) earlier(page, edit, result);
   if (edit.deed === "add" && Number.isInteger(result.instance_id)) added(page, edit, result.instance_id);
   else if (BESIDE.has(edit.deed) || (edit.deed === "undo" && !effect.length) || changed.includes(shown)) beside(page);
+  if (shown === edit.instance_id && edit.deed === "mark") page.refresh(shown); // a document on its way may not know it
   if (shown === edit.instance_id) {
     drawHistory(page);
     page.redraw();

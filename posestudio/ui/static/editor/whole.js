@@ -3,7 +3,8 @@
 import { drawHead } from "./about.js";
 import { listed, spoken } from "./dom.js";
 import { boxBetween } from "./geometry.js";
-import { RESOLVED, comment, confirm, reason } from "./dialogs.js";
+import { comment, confirm, reason } from "./dialogs.js";
+import { RESOLVED } from "./model.js";
 import { ended } from "./modes.js";
 import { predict } from "./predicting.js";
 
@@ -23,7 +24,11 @@ function send(deeds, edit, back, words, { before = [], after = [] } = {}) {
 }
 
 /** Say something of the person. */
-const mark = (deeds, kind, words, more = {}) => send(deeds, { deed: "mark", kind, ...more }, { deed: "undo" }, words);
+function mark(deeds, kind, words, more = {}) {
+  const { page, person } = deeds;
+  send(deeds, { deed: "mark", kind, ...more }, { deed: "undo" }, words);
+  person.said({ kind, ...more }, { who: page.who, at: new Date().toISOString() });
+}
 
 /** Marks by which a person is passed by. */
 const PASSING = ["skip", "cannot_tell"];
@@ -54,8 +59,6 @@ function step({ page }, by) {
   if (id === null) return page.say(by > 0 ? "This is the last person" : "This is the first person");
   return void page.open(id, { from: person?.id ?? null });
 }
-
-const said = ({ who }, kind, text = null) => ({ kind, keypoint: null, text, who, at: new Date().toISOString() });
 
 const focus = (deeds) => deeds.page.stage.focus({ preventScroll: true });
 
@@ -203,7 +206,6 @@ export const PEOPLE = {
     const { page, person } = deeds;
     const on = !person.marks.some((one) => one.kind === "flag");
     mark(deeds, on ? "flag" : "unflag", on ? "the flag" : "taking the flag away");
-    person.doc.marks = on ? [...person.marks, said(page, "flag")] : person.marks.filter((one) => one.kind === "comment");
     drawHead(page, person);
     return deeds.say(on ? "Flagged" : "No flag any more");
   },
@@ -214,7 +216,6 @@ export const PEOPLE = {
     if (!text || person !== deeds.person) return undefined;
     const resolved = text.toLowerCase() === RESOLVED;
     mark(deeds, "comment", resolved ? "resolving the comments" : "the comment", { text });
-    person.doc.marks = resolved ? person.marks.filter((one) => one.kind !== "comment") : [...person.marks, said(page, "comment", text)];
     drawHead(page, person);
     return deeds.say(resolved ? "The comments are resolved" : "Comment kept");
   },

@@ -370,7 +370,7 @@ export const tests = {
     page.session.error_limit = 0.55;
     Object.assign(page, { stop: (words) => page.said.push(words), finished: () => page.said.push("finished"), secondsOf: () => 1 });
     page.deeds.acceptAll();
-    equal(page.said.at(-1), "Look first: right wrist over the error limit of 55 %; not calibrated yet: look at right ear; left ear "
+    equal(page.said.at(-1), "Look first: right wrist over the error limit of 55 %; right ear doubtful, not calibrated yet; left ear "
       + "predicted outside the photo: drag it in, or V; right ankle not placed. Ctrl+Enter again accepts right wrist and right ear and goes on.");
     equal(page.deeds.selected, R_WRIST);
     page.deeds.acceptAll();
@@ -772,6 +772,8 @@ export const tests = {
     page.deeds.drawn([10, 10], [90, 90]);
     await quiet(page.outbox);
     equal([page.opened, page.predicted], [[70], []]);
+    const { instance, back, words } = page.history.done.at(-1);
+    equal([instance, back, words], [70, { deed: "hide" }, "person 70 is new"], "undo hides who was added");
     page.deeds.mode = "add";
     server.up = false;
     page.deeds.drawn([10, 10], [90, 90]);

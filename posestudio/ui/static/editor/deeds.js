@@ -351,7 +351,7 @@ export class Deeds {
       const names = (keypoints) => few(keypoints.map((k) => spoken(person.names[k])));
       const parts = [];
       if (over.length) parts.push(`${names(over)} over the error limit of ${percent(page.limit)}`);
-      if (weak.length) parts.push(`not calibrated yet: look at ${names(weak)}`);
+      if (weak.length) parts.push(`${names(weak)} doubtful, not calibrated yet`);
       if (outside.length) parts.push(`${names(outside)} predicted outside the photo: drag it in, or V`);
       if (missing.length) parts.push(`${names(missing)} not placed`);
       const which = doubtful.length < stops.length ? names(doubtful) : "them";

@@ -14,9 +14,16 @@ export const FREE = new Set(["leave", "fit", "zoomIn", "zoomOut", "help"]);
 export function enter(deeds, mode, words) {
   const on = deeds.mode !== mode;
   ended(deeds);
-  if (on) Object.assign(deeds, { mode, told: words });
-  deeds.page.banner(on ? words : "");
-  deeds.say(on ? words : "Ended");
+  if (!on) return deeds.say("Ended");
+  deeds.mode = mode;
+  return tell(deeds, words);
+}
+
+/** Say what to do in a mode, over the photo too. */
+function tell(deeds, words) {
+  deeds.told = words;
+  deeds.page.banner(words);
+  deeds.say(words);
 }
 
 /** No mode is on any more. */
@@ -42,7 +49,7 @@ function put(deeds) {
   const { view: { camera, room }, person: { box: [, , w, h], size } } = deeds.page;
   const [x, y] = camera.toImage(room[0] / 2, room[1] / 2).map((value) => value + 0.5);
   deeds.drawnBox = boxBetween([x - w / 2, y - h / 2], [x + w / 2, y + h / 2], size);
-  return deeds.say("A box: arrows move it, + and \u2212 scale it, Enter takes it");
+  return tell(deeds, "Arrows move the box, + and \u2212 scale it. Enter takes it, Escape ends.");
 }
 
 const drawing = { ...box, accept: put };
@@ -60,9 +67,7 @@ export function nextOther(deeds) {
   const who = `${iscrowd ? "Region to ignore" : "Person"} ${id}, ${which}`;
   const words = { merge: "Enter merges into it", hand: "Enter hands over" }[deeds.mode] ?? "Enter goes there";
   if (deeds.mode === null) deeds.mode = "other";
-  deeds.told = `${who}. ${words}, ${others.length === 1 ? "" : "J is the next, "}Escape ends.`;
-  page.banner(deeds.told);
-  return deeds.say(deeds.told);
+  return tell(deeds, `${who}. ${words}, ${others.length === 1 ? "" : "J is the next, "}Escape ends.`);
 }
 
 const choosing = {

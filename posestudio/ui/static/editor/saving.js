@@ -43,7 +43,7 @@ function saved(page, { entry: { edit, bases, effect }, result, foreign }) {
     mine.back = result.moved?.length ? { deed: "undo", instance_id: edit.into, undoes: edit.edit_id } : { deed: "restore" };
   }
   if (edit.deed === "undo" && !edit.undoes && !foreign) earlier(page, edit, result);
-  if (edit.deed === "add" && Number.isInteger(result.instance_id)) added(page, edit, result.instance_id);
+  if (edit.deed === "add" && Number.isInteger(result.instance_id)) added(page, edit, result.instance_id, foreign);
   else if (BESIDE.has(edit.deed) || (edit.deed === "undo" && !effect.length) || changed.includes(shown)) beside(page);
   if (shown === edit.instance_id && edit.deed === "mark") page.refresh(shown); // a document on its way may not know it
   if (shown === edit.instance_id) {
@@ -74,7 +74,9 @@ function beside(page) {
 }
 
 /** Somebody is new in a photo: one that was drawn here opens, if the photo is still shown. */
-async function added(page, { edit_id, image_id }, id) {
+async function added(page, { edit_id, image_id, iscrowd }, id, foreign) {
+  const entry = { edit_id, instance: id, deed: "restore", more: {}, before: [], after: [], back: { deed: "hide" } };
+  if (!foreign) page.history.push({ ...entry, words: `${iscrowd ? "region" : "person"} ${id} is new` });
   const drawn = page.drawn.delete(edit_id);
   const here = () => page.person?.doc.image_id === image_id;
   if (here()) beside(page);

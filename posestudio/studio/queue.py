@@ -266,7 +266,7 @@ def reason(
     if np.isfinite(uncertainty) and uncertainty > 0.15 and score > 0.5:
         return f"{said}: views differ (uncertainty {uncertainty:.2f})"
     if error is not None and np.isfinite(error):
-        return f"{said}: error {100 * error:.0f} %"
+        return f"{said}: error {'< 1' if error < 0.01 else f'{100 * error:.0f}'} %"
     return f"{said}: score {score:.2f}"
 
 

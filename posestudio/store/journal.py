@@ -229,9 +229,7 @@ def promote(cursor: Cursor, instance_id: int) -> None:
 
 
 def last_edit(cursor: Cursor, instance_id: int, author: str | None = None) -> str:
-    """edit_id of the newest edit of a person that was not taken back; of an author, if one is named.
-
-    An author's edit is left where somebody else has changed a keypoint of it since.
+    """edit_id of the newest edit of a person that was not taken back; of an author, one that nobody else built on.
 
     Raises:
         InputError: there is none.

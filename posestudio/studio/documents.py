@@ -52,7 +52,6 @@ def document(store: Store, instance_id: int, run: str | None = None, fresh: bool
     best, box = _ensemble(mine), boxes[instance_id]
     labels = _by_person(rows["labels"])
     own = labels.get(instance_id, {})
-    kept = {row["keypoint"] for row in rows["standing"] if row["kind"] == "seen"}
     doubts = _doubts(known, instance_id, best, rows["uncertainties"], len(names))
     imported = [] if blind else _imported(store, instance_id, model)
     return {
@@ -72,7 +71,7 @@ def document(store: Store, instance_id: int, run: str | None = None, fresh: bool
             )
             for k, name in enumerate(names)
         ],
-        "suspects": _suspects(known, instance_id, own, names, kept),
+        "suspects": _suspects(known, instance_id, own, names, rows["standing"]),
         "others": [
             _other(row, labels.get(row["instance_id"], {}), said.get(row["instance_id"], {}), names)
             for row in rows["boxes"]
@@ -286,12 +285,13 @@ def _suspects(
     instance_id: int,
     labels: Mapping[int, Record],
     names: tuple[str, ...],
-    kept: set[int | None],
+    marks: Sequence[Record],
 ) -> list[Record]:
-    """Labels that the students contradict, without those that changed since or that somebody kept (None: all)."""
+    """Labels that the students contradict, without those that changed since or that somebody kept."""
     if known is None or known.suspects is None or instance_id not in known.place:
         return []
     index, found = known.place[instance_id], known.suspects
+    kept = {row["keypoint"] for row in marks if row["kind"] == "seen"}  # None: all
     swap = bool(found.swap[index] >= suspicion.SUSPECT)
     flip, seen = known.snapshot.skeleton.flip_index, known.snapshot.people.xy_image[index]
     rows = []

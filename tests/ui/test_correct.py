@@ -271,6 +271,28 @@ def test_accept_all_stops_at_what_is_over_the_limit(fresh: Any, desk: Desk):
     assert {point["state"] for point in desk.document(person)["keypoints"]} == {"placed"}
 
 
+def test_the_error_limit_and_the_heatmap_stay_as_they_were_chosen(desk: Desk):
+    def limit() -> Any:
+        return desk.page.get_by_label("Error limit in percent")
+
+    desk.go()
+    assert limit().input_value() == "20"
+    limit().fill("300")
+    desk.press("Enter")
+    assert limit().input_value() == "20" and "stays" in desk.words()
+    limit().fill("99")
+    desk.press("Enter")
+    desk.page.locator(".pe-live", has_text="over 99 %").wait_for()
+    desk.page.get_by_label("Heatmap of the keypoint in hand").select_option("off")
+    assert desk.page.locator(".pe-row.over").count() == 0
+    desk.page.reload()
+    desk.until("e?.ready() && e.heat().loaded")
+    assert limit().input_value() == "99" and desk.ask("heat().show") == "off"
+    limit().fill("20")
+    desk.press("Enter")
+    desk.page.locator(".pe-live", has_text="over 20 %").wait_for()
+
+
 def test_swap_candidates_and_moving_the_whole_person(fresh: Any, desk: Desk):
     person = fresh(lambda d: within(d, LEFT_ELBOW, RIGHT_ELBOW, LEFT_WRIST, RIGHT_WRIST))
     desk.open(person).take(LEFT_ELBOW)

@@ -2,6 +2,7 @@
 
 import { line } from "./dialogs.js";
 import { el } from "./dom.js";
+import { round } from "./geometry.js";
 import { listen } from "./keys.js";
 import { setAlpha, setHeat } from "./looking.js";
 import { drawHistory } from "./panel.js";
@@ -73,10 +74,11 @@ async function rename(page) {
 async function limit(page) {
   const { panel: { limit: field }, server } = page;
   try {
+    if (!field.value || !field.checkValidity()) throw new Error("it is a whole number from 0 to 100 %");
     Object.assign(page.session, await server.post("/api/settings", { error_limit: field.valueAsNumber / 100 }));
     page.say(`Ctrl+Enter stops at keypoints over ${field.value} %`);
   } catch (error) {
-    field.value = 100 * page.limit;
+    field.value = round(100 * page.limit, 1);
     page.say(`The limit stays: ${error.message}`);
   }
   page.redraw();

@@ -10,7 +10,7 @@ from pathlib import Path
 from posestudio.core.skeleton import Skeleton
 from posestudio.errors import NotFound, StoreError
 from posestudio.store import snapshots
-from posestudio.store.database import Cursor, Row, Store, now
+from posestudio.store.database import Row, Store, now
 from posestudio.store.people import AREA_SHARE
 from posestudio.store.snapshots import People, Snapshot
 
@@ -18,6 +18,12 @@ _LEFTOVER_SECONDS = 3600
 
 _ROWS = f"""
 WITH shown AS (FROM people_now WHERE NOT hidden),
+boxes AS (
+    SELECT instance_id, min(box_revision) AS box_revision FROM (
+        SELECT instance_id, j.box_revision, max(CASE WHEN (j.x, j.y, j.w, j.h) <> (shown.x, shown.y, shown.w, shown.h)
+            THEN j.box_revision END) OVER (PARTITION BY instance_id) AS other
+        FROM box_journal j JOIN shown USING (instance_id))
+    WHERE other IS NULL OR box_revision > other GROUP BY instance_id),
 points AS (
     SELECT shown.instance_id, list(l.x ORDER BY k) AS x, list(l.y ORDER BY k) AS y,
         list(coalesce(l.v, 0)::TINYINT ORDER BY k) AS v,
@@ -33,15 +39,19 @@ sourced AS (
     SELECT instance_id, coalesce(shown.source_id, first_source) AS source_id FROM shown
     LEFT JOIN (SELECT image_id, min(source_id) AS first_source FROM names GROUP BY image_id) USING (image_id))
 SELECT s.instance_id, s.image_id, s.image_path, s.width, s.height, s.x AS box_x, s.y AS box_y, s.w AS box_w,
-    s.h AS box_h, s.box_revision, p.x, p.y, p.v, p.state, s.split, s.fold,
+    s.h AS box_h, boxes.box_revision, p.x, p.y, p.v, p.state, s.split, s.fold,
     coalesce(s.area, {AREA_SHARE} * s.w * s.h) AS area, s.area IS NOT NULL AS area_given, s.iscrowd, s.reviewed,
     s.group_id, coalesce(sourced.source_id, -1) AS source_id, coalesce(names.coco_image_id, -1) AS coco_image_id,
     coalesce(s.coco_id, -1) AS coco_id, coalesce(names.file_name, s.sha256) AS file_name
-FROM shown s JOIN points p USING (instance_id) JOIN sourced USING (instance_id)
+FROM shown s JOIN points p USING (instance_id) JOIN sourced USING (instance_id) JOIN boxes USING (instance_id)
 LEFT JOIN names ON names.image_id = s.image_id AND names.source_id = sourced.source_id
 ORDER BY s.instance_id
 """
-"""A row a person; KEYPOINTS stands for their number. A person drawn by hand belongs to the image's first source."""
+"""A row a person; KEYPOINTS stands for their number. A person drawn by hand belongs to the image's first source.
+
+The box revision is the one since which the box has been where it is: hiding and restoring a person moves no box, so
+what was predicted of that person still holds.
+"""
 
 
 def freeze(store: Store) -> Row:
@@ -91,34 +101,7 @@ def list_snapshots(store: Store) -> list[Row]:
     return store.read("SELECT * FROM snapshots ORDER BY created_at DESC, snapshot_id")
 
 
-def current(store: Store) -> Snapshot:
-    """The project as it is now, in the form that training and evaluation read; no snapshot is kept.
-
-    Raises:
-        InputError: the project has no skeleton yet.
-        StoreError: the disk is full.
-    """
-    skeleton = store.require_skeleton()
-    fresh = store.project / "snapshots" / f".new-{uuid.uuid4().hex}"
-    try:
-        people = _write_people(store, fresh, skeleton)
-    except OSError as error:
-        raise StoreError(f"The labels could not be read through {fresh}: {error}.") from error
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-    content = snapshots.content_id(people, skeleton)
-    return Snapshot(content, skeleton, people, snapshots.taught(people))
-
-
-def _write_people(store: Store, folder: Path, skeleton: Skeleton) -> People:
-    folder.mkdir(parents=True)
-    file, keypoints = folder / snapshots.PEOPLE_FILE, len(skeleton.keypoints)
-    with store.database.reading() as cursor:
-        _copy(cursor, file, keypoints)
-    return snapshots.read_people(file, keypoints)
-
-
-def look(store: Store) -> snapshots.Snapshot:
+def look(store: Store) -> Snapshot:
     """The project as it is now, in memory only: no folder and no row stay behind, for what asks often.
 
     Raises:
@@ -128,22 +111,22 @@ def look(store: Store) -> snapshots.Snapshot:
     skeleton = store.require_skeleton()
     fresh = store.project / "snapshots" / f".new-{uuid.uuid4().hex}"
     try:
-        fresh.mkdir(parents=True)
-        with store.database.reading() as cursor:
-            _copy(cursor, fresh / snapshots.PEOPLE_FILE, len(skeleton.keypoints))
-        people = snapshots.read_people(fresh / snapshots.PEOPLE_FILE, len(skeleton.keypoints))
+        people = _write_people(store, fresh, skeleton)
     except OSError as error:
         raise StoreError(f"The folder {fresh.parent} cannot be written: {error}.") from error
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
     content = snapshots.content_id(people, skeleton)
-    return snapshots.Snapshot(content, skeleton, people, snapshots.taught(people))
+    return Snapshot(content, skeleton, people, snapshots.taught(people))
 
 
-def _copy(cursor: Cursor, file: Path, keypoints: int) -> None:
-    rows = _ROWS.replace("KEYPOINTS", str(int(keypoints)))
-    target = str(file).replace("'", "''")
-    cursor.execute(f"COPY ({rows}) TO '{target}' (FORMAT parquet)")
+def _write_people(store: Store, folder: Path, skeleton: Skeleton) -> People:
+    folder.mkdir(parents=True)
+    file, keypoints = folder / snapshots.PEOPLE_FILE, len(skeleton.keypoints)
+    rows, target = _ROWS.replace("KEYPOINTS", str(keypoints)), str(file).replace("'", "''")
+    with store.database.reading() as cursor:
+        cursor.execute(f"COPY ({rows}) TO '{target}' (FORMAT parquet)")
+    return snapshots.read_people(file, keypoints)
 
 
 def _header(snapshot_id: str, skeleton: Skeleton, people: People, labeled: int) -> str:

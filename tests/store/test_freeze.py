@@ -93,10 +93,24 @@ def test_the_id_depends_on_every_field(frozen):
 
 def test_a_look_at_the_present_leaves_no_snapshot(store, frozen):
     label(store, 3, [placed(4)], "more")
-    look = freeze.current(store)
+    look = freeze.look(store)
     assert look.id != frozen.id and look.people.state[2, 4] == snapshots.PLACED
     assert [path.name for path in (store.project / "snapshots").iterdir()] == [frozen.id]
     assert freeze.freeze(store)["snapshot_id"] == look.id
+
+
+def test_a_box_that_did_not_move_keeps_its_revision(store, add_people):
+    one, other = add_people(2)
+    first = freeze.look(store).people.box_revision.tolist()
+    people.set_hidden(store, one, True, who="a")
+    people.set_hidden(store, one, False, who="a")
+    assert freeze.look(store).people.box_revision.tolist() == first
+    moved = people.set_box(store, other, [1, 2, 30, 40], who="a")["box_revision"]
+    people.set_hidden(store, other, True, who="a")
+    people.set_hidden(store, other, False, who="a")
+    assert freeze.look(store).people.box_revision.tolist() == [first[0], moved]
+    back = people.set_box(store, other, [10, 10, 50, 60], who="a")["box_revision"]
+    assert freeze.look(store).people.box_revision.tolist() == [first[0], back], "it moved between"
 
 
 def test_take(frozen):
@@ -173,7 +187,7 @@ def test_names_and_ids_of_the_source_come_along(store):
         return people.add_many(cursor, rows)
 
     store.write(job)
-    rows = freeze.current(store).people
+    rows = freeze.look(store).people
     assert rows.file_name == ["two.jpg", "one.jpg"] and rows.image_path == ["/data/a.jpg"] * 2
     assert rows.coco_image_id.tolist() == [22, 11] and rows.coco_id.tolist() == [7, -1]
     assert rows.area[0] == 5.0 and rows.area_given.tolist() == [True, False]
@@ -181,7 +195,7 @@ def test_names_and_ids_of_the_source_come_along(store):
 
 
 def test_an_empty_project_and_one_without_skeleton(store, tmp_path):
-    empty = freeze.current(store)
+    empty = freeze.look(store)
     assert len(empty.people) == 0 and not empty.taught.any()
     assert empty.people.xy_image.shape == (0, 17, 2)
     with Store(tmp_path / "bare", create=True) as bare, pytest.raises(InputError, match="skeleton"):
@@ -209,4 +223,4 @@ def test_the_header_is_readable_by_people(store, frozen):
 
 def test_group_and_split_move_is_in_the_next_snapshot(store, frozen):
     splits.set_split(store, "val", instance_ids=[int(frozen.people.instance_id[0])])
-    assert freeze.current(store).people.split[0] == "val"
+    assert freeze.look(store).people.split[0] == "val"

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from posestudio.errors import NotFound
@@ -134,15 +133,6 @@ def get(store: Store, image_id: int) -> Row:
         [image_id],
     )
     return {**found[0], "sources": sources}
-
-
-def file_of(store: Store, image_id: int) -> Path:
-    """Where the pixels of an image lie.
-
-    Raises:
-        NotFound: no such image.
-    """
-    return store.project / get(store, image_id)["path"]
 
 
 def list_sources(store: Store) -> list[Row]:

@@ -138,16 +138,6 @@ def read_file(path: Path) -> bytes:
         raise InputError(f"the file name cannot be used ({error})") from error
 
 
-def load_rgb(path: Path) -> np.ndarray:
-    """Decode a stored image to (H, W, 3) uint8 RGB. Stored pixels are upright: no EXIF is applied.
-
-    Raises:
-        InputError: the file is missing or no longer decodes.
-    """
-    image = _open(read_file(path))
-    return np.asarray(_eight_bit(image).convert("RGB"))
-
-
 def image_suffix(head: bytes) -> str | None:
     """`.jpg`, `.png` or `.webp` by the first 12 bytes of a file, None for anything else."""
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":

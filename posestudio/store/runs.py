@@ -111,22 +111,6 @@ def latest(store: Store, statuses: Iterable[str] = ("done", "stopped")) -> Row |
     return _run(store, rows[0]) if rows else None
 
 
-def interrupt(store: Store, alive: Iterable[str] = ()) -> list[str]:
-    """Mark runs that are still waiting or running, but not among `alive`, as interrupted; returns their ids."""
-    living = list(alive)
-
-    def job(cursor: Cursor) -> list[str]:
-        rows = cursor.execute(
-            """UPDATE runs SET status = 'interrupted', ended_at = ?
-            WHERE status IN ('waiting', 'running') AND run_id NOT IN (SELECT unnest(?::VARCHAR[]))
-            RETURNING run_id""",
-            [now(), living],
-        ).fetchall()
-        return sorted(row[0] for row in rows)
-
-    return store.write(job)
-
-
 def _run(store: Store, row: Row) -> Row:
     metrics = json.loads(row["metrics"]) if row["metrics"] else {}
     return {**row, "metrics": metrics, "path": str(store.project / "runs" / row["run_id"])}

@@ -122,7 +122,7 @@ def test_people_labels_and_boxes_come_in(store: Store, data: Data):
 def test_imported_images_are_the_files_byte_for_byte(store: Store, data: Data):
     data.into(store)
     for row in images.list_images(store):
-        stored = images.file_of(store, row["image_id"]).read_bytes()
+        stored = (store.project / row["path"]).read_bytes()
         assert stored == (data.images / row["file_name"]).read_bytes()
 
 
@@ -356,7 +356,7 @@ def test_exif_turns_a_coco_image_only_if_the_file_says_so(
     data.into(store)
     row = images.list_images(store)[0]
     assert (row["width"], row["height"]) == said
-    with Image.open(images.file_of(store, row["image_id"])) as stored:
+    with Image.open(store.project / row["path"]) as stored:
         assert stored.size == said and 0x0112 not in stored.getexif()
 
 

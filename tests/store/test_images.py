@@ -121,7 +121,7 @@ def test_sources_and_pages(store):
     (listed,) = images.list_sources(store)
     assert listed["source_id"] == source and listed["images"] == 5
     assert listed["header"] == {"info": {"year": 2026}}
-    assert images.file_of(store, rows[0]["image_id"]) == store.project / "images" / "0"
+    assert images.get(store, rows[0]["image_id"])["path"] == "images/0"
 
 
 def test_an_unknown_image(store):

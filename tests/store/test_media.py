@@ -194,23 +194,18 @@ def test_the_hash_survives_a_new_encoding_and_a_smaller_size():
     assert all(0 <= h < 2**64 for h in hashes)
 
 
-def test_sixteen_bit_gray_is_not_clipped_to_white(tmp_path: Path):
-    ramp = np.linspace(0, 65535, 64 * 64).reshape(64, 64).astype(np.uint16)
+def test_sixteen_bit_gray_is_not_clipped_to_white():
+    ramp = np.linspace(0, 65535, 64).astype(np.uint16)
     out = io.BytesIO()
-    Image.fromarray(ramp).save(out, "PNG")
-    (tmp_path / "deep").write_bytes(out.getvalue())
-    pixels = media.load_rgb(tmp_path / "deep")
-    assert pixels.shape == (64, 64, 3) and 100 < pixels.mean() < 155
-    assert media.read_picture(out.getvalue()).width == 64
+    Image.fromarray(np.tile(ramp, (64, 1))).save(out, "PNG")
+    assert media.read_picture(out.getvalue()).phash == 2**64 - 1, "brighter from left to right"
 
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P", "CMYK", "1", "LA"])
-def test_other_color_modes_load_as_rgb(mode: str, tmp_path: Path):
+def test_other_color_modes_are_taken(mode: str):
     kind = "JPEG" if mode == "CMYK" else "PNG"
-    data = encode(picture().convert(mode), kind)
-    media.read_picture(data)
-    (tmp_path / "x").write_bytes(data)
-    assert media.load_rgb(tmp_path / "x").shape == (24, 40, 3)
+    found = media.read_picture(encode(picture().convert(mode), kind))
+    assert (found.width, found.height) == (40, 24)
 
 
 @pytest.mark.parametrize(

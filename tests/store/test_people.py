@@ -106,7 +106,7 @@ def test_deletion_leaves_a_tombstone_without_content(store, add_people):
 def test_deleting_an_image_takes_its_file_and_its_people(store, add_people):
     one, other = add_people(2)
     image = people.get(store, one)["image_id"]
-    file = images.file_of(store, image)
+    file = store.project / images.get(store, image)["path"]
     file.write_bytes(b"pixels")
     assert deletion.delete_image(store, image, who="ann")["deleted"] == [one]
     assert not file.exists()

@@ -25,9 +25,6 @@ def test_lists_are_newest_first(store):
     assert [run["run_id"] for run in runs.list_runs(store, status="failed")] == ["b"]
     latest = runs.latest(store)
     assert latest and latest["run_id"] == "a"
-    assert runs.interrupt(store, alive=["d"]) == ["c"]
-    assert runs.get(store, "c")["status"] == "interrupted"
-    assert runs.interrupt(store) == ["d"] and runs.interrupt(store) == []
 
 
 def test_no_usable_run(store):

@@ -15,8 +15,8 @@ from posestudio.store.database import Database, Row, Store, plain
 
 STATUSES = {
     "labeled": "people > 0 AND done = people",
-    "partly": "begun > 0 AND done < people",
-    "open": "people > 0 AND begun = 0 AND done = 0",
+    "partly": "begun + done > 0 AND done < people",
+    "open": "people > 0 AND begun + done = 0",
     "empty": "coalesce(people, 0) = 0",
 }
 """Status of a photo -> what holds of its people who are neither hidden nor crowds; every photo has exactly one."""

@@ -1,5 +1,7 @@
 """Pages of photos: every filter says what the store says, and neighbors are those of the page."""
 
+import itertools
+
 import pytest
 
 from posestudio.core.skeleton import COCO17
@@ -41,6 +43,33 @@ def test_every_photo_has_one_status_and_the_counts_are_those_of_the_pages(store,
     }  # fmt: skip
     counted = gallery.statuses(store)
     assert counted == {status: page["total"] for status, page in pages.items()} | {"hidden": 0}
+
+
+def test_every_mix_of_people_has_exactly_one_status(store):
+    """People: reviewed on import with and without a keypoint, begun, untouched; crowds and hidden ones beside them."""
+    kinds = {"done": (True, 2), "bare": (True, 0), "begun": (False, 1), "new": (False, 0)}
+    mixes = [mix for n in range(4) for mix in itertools.combinations_with_replacement(kinds, n)]
+
+    def job(cursor):
+        rows = [images.NewImage(f"{n:064x}", 100, 80) for n in range(len(mixes))]
+        for image, mix in zip(images.add_many(cursor, rows), mixes, strict=True):
+            for kind in mix:
+                reviewed, points = kinds[kind]
+                person = people.NewPerson(image, (1, 1, 9, 9), "file", reviewed_on_import=reviewed)
+                (one,) = people.add_many(cursor, [person])
+                new = [labels.NewLabel(one, k, "placed", 5.0, 5.0, 2) for k in range(points)]
+                labels.import_many(cursor, new)
+            people.add_many(cursor, [people.NewPerson(image, (1, 1, 9, 9), "drawn", iscrowd=True)])
+            (gone,) = people.add_many(cursor, [people.NewPerson(image, (1, 1, 9, 9), "drawn")])
+            people.hide(cursor, gone, True, "me", None)
+
+    store.write(job)
+    pages = {s: ids(gallery.page(store, status=s)) for s in gallery.STATUSES}
+    assert sorted(sum(pages.values(), [])) == list(range(1, len(mixes) + 1))
+    for image, mix in enumerate(mixes, start=1):
+        done, touched = {"done", "bare"} >= set(mix), {"new"} != set(mix)
+        status = "empty" if not mix else "labeled" if done else "partly" if touched else "open"
+        assert image in pages[status], mix
 
 
 def test_a_page_shows_each_photo_with_its_people_as_the_store_has_them(store, shown):

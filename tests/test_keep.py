@@ -73,3 +73,14 @@ def test_a_deleted_image_takes_its_file_with_it(project: Path, capsys):
 def test_delete_wants_people_or_an_image(project: Path, capsys, words):
     assert main(["delete", *map(str, words), "--yes", "--project", str(project)]) == 1
     assert "Name the people" in capsys.readouterr().err
+
+
+def test_verify_tells_damage_and_ends_with_1(project: Path, capsys):
+    assert main(["verify", "--project", str(project)]) == 0
+    assert "Everything agrees" in capsys.readouterr().out
+    sorted((project / "images").iterdir())[0].write_bytes(b"damaged")
+    assert main(["verify", "--project", str(project)]) == 1
+    told = capsys.readouterr()
+    assert "has changed since it came in" in told.out and "1 problem found" in told.err
+    assert main(["verify", "--json", "--project", str(project)]) == 1
+    assert len(json.loads(capsys.readouterr().out)["problems"]) == 1

@@ -51,9 +51,10 @@ def add(verbs: Verbs, common: argparse.ArgumentParser) -> None:
     verb = add_verb(verbs, common, "people", people, _show_people, "list the people of an image")
     verb.add_argument("image", type=int, metavar="IMAGE")
     add_verb(verbs, common, "snapshot", snapshot, show.pairs, "freeze the labels as they are now")
-    add_verb(
+    verb = add_verb(
         verbs, common, "verify", verify, _show_verify, "check the store against images and runs"
     )
+    verb.set_defaults(fault=_damage)
     _add_export(
         sub_verbs(verbs, common, "export", "take labels, predictions or students away"), common
     )
@@ -227,11 +228,7 @@ def snapshot(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def verify(args: argparse.Namespace) -> dict[str, Any]:
-    """Check.
-
-    Raises:
-        InputError: something is wrong; with --json the list is in the answer instead.
-    """
+    """Check; what is wrong is in the answer."""
     return open_studio(args).call("verify")
 
 
@@ -330,3 +327,9 @@ def _show_verify(value: dict[str, Any]) -> str:
     if not problems:
         return "Everything agrees."
     return show.listed([p if isinstance(p, str) else json.dumps(p) for p in problems], 50)
+
+
+def _damage(value: dict[str, Any]) -> str | None:
+    found = len(value["problems"])
+    said = f"{found:,} problem{'s' if found > 1 else ''} found, nothing was changed."
+    return f"{said}\nA backup brings a project back: posestudio restore FILE" if found else None

@@ -16,11 +16,14 @@ def add_verb(
     show: Callable[[Any], str],
     text: str,
 ) -> argparse.ArgumentParser:
-    """Add a verb: `run` gives a JSON-able value, `show` turns it into text."""
+    """Add a verb: `run` gives a JSON-able value, `show` turns it into text.
+
+    A verb whose value can be bad news sets a default `fault`: what to say of the value on stderr, with exit code 1.
+    """
     made = verbs.add_parser(
         name, parents=[common], help=text, description=f"{text[0].upper()}{text[1:]}."
     )
-    made.set_defaults(run=run, show=show)
+    made.set_defaults(run=run, show=show, fault=lambda value: None)
     return made
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from posestudio import __version__
 from posestudio.cli import data, keep, labels, runs
-from posestudio.errors import PoseStudioError
+from posestudio.errors import InputError, PoseStudioError
 
 DEFAULT_PROJECT = "data/project"
 
@@ -55,6 +55,8 @@ def main(argv: Sequence[str] | None = None, *, serve: Serve | None = None) -> in
     try:
         value = args.run(args)
         _print(json.dumps(value, indent=1) if args.json else args.show(value))
+        if fault := args.fault(value):
+            raise InputError(fault)
     except PoseStudioError as error:
         print(f"posestudio: {error}", file=sys.stderr)
         return 1

@@ -196,7 +196,7 @@ def _annotation(
     entry: dict[str, Any] = json.loads(row["extra"]) if row["extra"] else {}
     before = entry.get("keypoints")
     keypoints = _keypoints(before or [0] * (3 * count), placed)
-    if before is None or keypoints != before or "num_keypoints" not in entry:
+    if before is None or keypoints != before or entry.get("num_keypoints") is None:
         entry["keypoints"] = keypoints
         entry["num_keypoints"] = sum(v > 0 for v in keypoints[2::3])
     box = [row["x"], row["y"], row["w"], row["h"]]

@@ -107,6 +107,13 @@ def test_the_round_trip_is_exact(store: Store, tmp_path: Path):
     assert len(list((tmp_path / "out").iterdir())) == 1, "no temporary file stays"
 
 
+def test_a_count_of_null_is_counted(store: Store, tmp_path: Path):
+    take(store, write(tmp_path / "in", annotations=[person(7, 1, num_keypoints=None)]))
+    report = export_coco(store, tmp_path / "all.json")
+    assert report["labeled"] == 1
+    assert read(tmp_path / "all.json")["annotations"] == [person(7, 1)]
+
+
 @pytest.mark.parametrize(
     "name",
     [

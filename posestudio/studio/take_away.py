@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from posestudio import __version__
 from posestudio import evaluate as scoring
 from posestudio.errors import InputError, NotFound
+from posestudio.store.coco_predictions import STUDENT as EXTERNAL
 from posestudio.studio import beliefs
 from posestudio.studio.json_form import write_json
 from posestudio.studio.work import now
@@ -32,7 +33,7 @@ def export_predictions(
     """
     name = run or studio.call("newest_run")["run_id"]
     rows = studio.call("predictions", run=name)
-    rows = [row for row in rows if row["student"] in (student, "-")]
+    rows = [row for row in rows if row["student"] in (student, EXTERNAL)]
     snapshot = now(studio)
     people = (
         snapshot.people if split is None else snapshot.people.take(snapshot.people.split == split)
@@ -43,7 +44,8 @@ def export_predictions(
             f"{name} has predicted nobody here. Make predictions: posestudio predict --run {name} --out FILE"
         )
     write_json(out, results)
-    return {"run_id": name, "student": student, "people": len(results), "out": str(out)}
+    said = rows[0]["student"]
+    return {"run_id": name, "student": said, "people": len(results), "out": str(out)}
 
 
 def export_model(studio: "Studio", out: Path, *, run: str | None = None) -> dict[str, Any]:

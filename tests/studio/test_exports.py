@@ -11,7 +11,7 @@ from pycocotools.coco import COCO
 
 from posestudio.errors import InputError, NotFound
 from posestudio.models.weights import load_student
-from posestudio.studio import demo, exports
+from posestudio.studio import demo, exports, take_away
 from posestudio.studio.studio import Studio
 from posestudio.ui import downloads
 
@@ -51,6 +51,15 @@ def test_predictions_are_coco_results(studio):
     rows = json.loads(file.read_text())
     assert len(rows) == len(studio.call("people", split="val")) and "-a-val-" in file.name
     assert all(len(row["keypoints"]) == 51 for row in rows)
+
+
+def test_predictions_of_an_imported_model_come_out_as_they_went_in(studio, tmp_path):
+    file = exports.prepare(studio, "predictions", {"split": "val"})
+    studio.call("import_predictions", file=str(file), name="other")
+    done = take_away.export_predictions(studio, tmp_path / "out.json", run="other")
+    assert (done["run_id"], done["student"]) == ("other", "external")
+    rows = json.loads(file.read_text())
+    assert done["people"] == len(rows) and json.loads((tmp_path / "out.json").read_text()) == rows
 
 
 def test_students_come_with_all_that_is_needed_to_use_them(studio, tmp_path):

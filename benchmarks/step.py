@@ -112,8 +112,9 @@ def make_bench(preset: str, size: str, changes: dict[str, Any], steps: int) -> B
         decay=config.train.ema,
     )
     method = objective.Method(config, COCO17.flip_index, session.passes(config, device))
+    nothing = np.zeros((2, len(source.state), len(source.taught)), bool)
     run = session.Session(
-        config, None, source, learner, students, method, device, (0, 1), []  # type: ignore[arg-type]
+        config, None, source, learner, students, nothing, method, device, (0, 1), []  # type: ignore[arg-type]
     )  # fmt: skip
     batches = data.batches(source, config, first=1, last=steps, device=device)
     return Bench(

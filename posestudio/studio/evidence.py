@@ -15,9 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from posestudio.config import Config
-from posestudio.errors import NotFound, StoreError
-from posestudio.store import snapshots
 from posestudio.store.snapshots import PLACED, People, Snapshot
+from posestudio.train import seen
 from posestudio.train.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -153,7 +152,7 @@ def read(folder: Path, people: People, fresh: np.ndarray) -> list[Judge]:
         return []
     names = [name for name in STUDENTS if name in set(columns["judge"])]
     judges = _silent(names, people.state.shape, size)
-    index = _places(columns["instance_id"], people.instance_id)
+    index = seen.places(columns["instance_id"], people.instance_id)
     known = (index >= 0) & (people.box_revision[index] == columns["box_revision"])
     for judge in judges:
         mine = known & (columns["judge"] == judge.name)
@@ -182,11 +181,11 @@ def unseen(project: Path, run_id: str, people: People) -> np.ndarray:
     Returns:
         (2, N, K) bool, for students a and b; placed keypoints of the train and unlabeled splits only.
     """
-    seen = _seen(project, run_id, people)
-    if seen is None:
+    shown = seen.labels(project, run_id, people)
+    if shown is None:
         return np.zeros((2, *people.state.shape), bool)
     usable = (people.state == PLACED) & np.isin(people.split, ["train", "unlabeled"])[:, None]
-    return usable & ~people.iscrowd[:, None] & ~seen
+    return usable & ~people.iscrowd[:, None] & ~shown
 
 
 def learned(project: Path, run_id: str, people: People) -> np.ndarray:
@@ -194,52 +193,5 @@ def learned(project: Path, run_id: str, people: People) -> np.ndarray:
 
     Of an imported model, and where a run or its snapshot is gone, nothing is known, and nobody is told learned.
     """
-    seen = _seen(project, run_id, people)
-    return np.zeros(len(people), bool) if seen is None else np.asarray(seen.any(axis=(0, 2)))
-
-
-def _seen(project: Path, run_id: str, people: People) -> np.ndarray | None:
-    """(2, N, K): labels that each student was shown in a run or those that it started from; None if one is gone."""
-    seen = np.zeros((2, *people.state.shape), bool)
-    next_: str | None = run_id
-    while next_ is not None:
-        folder = RunFolder(project / "runs" / next_)
-        try:
-            config, record = folder.config(), folder.record()
-            snapshot = snapshots.read(project / "snapshots" / str(record["snapshot"]))
-            seen |= _shown(snapshot, config, people)
-        except (NotFound, StoreError, KeyError):
-            return None
-        next_ = record.get("from")
-    return seen
-
-
-def _shown(snapshot: Snapshot, config: Config, people: People) -> np.ndarray:
-    """(2, N, K): the labels of `people` that a training on a snapshot shows to each student."""
-    theirs = snapshot.people
-    used = (theirs.split == "train") & ~theirs.iscrowd
-    if config.data.hold_fold:
-        used &= ~theirs.fold
-    shown = np.broadcast_to(
-        (theirs.state == PLACED) & used[:, None], (2, *theirs.state.shape)
-    ).copy()
-    if config.data.cross_fit > 0:
-        from posestudio.train import data  # lazy: torch
-
-        left_out = data.split_people(snapshot, config).left_out
-        for student, mine in enumerate(left_out[:2]):
-            shown[student, mine] = False
-        if len(left_out) == 1:
-            shown[1] = shown[0]
-    found = np.zeros((2, *people.state.shape), bool)
-    if theirs.state.shape[1] != people.state.shape[1]:
-        return found
-    row = _places(people.instance_id, theirs.instance_id)
-    found[:, row >= 0] = shown[:, row[row >= 0]]
-    return found
-
-
-def _places(wanted: np.ndarray, among: np.ndarray) -> np.ndarray:
-    """Where each wanted id stands among others, -1 where it does not."""
-    place = {int(one): index for index, one in enumerate(among)}
-    return np.array([place.get(int(one), -1) for one in wanted], np.int64)
+    shown = seen.labels(project, run_id, people)
+    return np.zeros(len(people), bool) if shown is None else np.asarray(shown.any(axis=(0, 2)))

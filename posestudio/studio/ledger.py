@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from posestudio.events import Saved
 from posestudio.store.snapshots import OPEN, People, Snapshot
-from posestudio.studio import queue
+from posestudio.studio import evidence, queue
 from posestudio.studio.queue import Beliefs, Doubt
 from posestudio.train import ledger
 from posestudio.train.run_folder import RunFolder
@@ -93,7 +93,7 @@ def offers(
     step = max((event.step for event in folder.events() if isinstance(event, Saved)), default=0)
     source = data.open_source(snapshot, folder.project, config)
     asked = np.flatnonzero(~people.iscrowd & np.isin(people.split, ["train", "unlabeled"]))
-    method = _method(folder, predictor, source)
+    method = _method(folder, predictor, source, people)
     pools: list[list[np.ndarray]] = []
     rows: list[pa.Table] = []
     for at in range(0, len(asked), CHUNK):
@@ -123,7 +123,9 @@ def offers(
     return Offers(people.instance_id[asked], open_[asked], *whole)
 
 
-def _method(folder: RunFolder, predictor: "Predictor", source: "data.Source") -> "objective.Method":
+def _method(
+    folder: RunFolder, predictor: "Predictor", source: "data.Source", people: People
+) -> "objective.Method":
     """A run's method with the thresholds that it trained with."""
     from posestudio.train import objective, session, thresholds  # lazy: torch
 
@@ -131,7 +133,8 @@ def _method(folder: RunFolder, predictor: "Predictor", source: "data.Source") ->
     passes = session.passes(config, predictor.device)
     method = objective.Method(config, source.skeleton.flip_index, passes)
     if config.pool.gate == "calibrated":
-        least = thresholds.calibrated(folder, students, source, method)
+        unseen = evidence.unseen(folder.project, folder.path.name, people)
+        least = thresholds.calibrated(folder, students, source, unseen, method)
         method = replace(method, threshold=least.to(predictor.device))
     return method
 

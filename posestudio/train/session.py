@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from posestudio.config import Config
@@ -14,7 +15,7 @@ from posestudio.models.pose_net import ModelSpec, PoseNet, build
 from posestudio.models.weights import load_imagenet, load_student
 from posestudio.store.snapshots import Snapshot
 from posestudio.store.snapshots import read as read_snapshot
-from posestudio.train import data, loop, objective, thresholds
+from posestudio.train import data, loop, objective, seen, thresholds
 from posestudio.train.run_folder import RunFolder
 
 BF16_PAYS = ("resnet", "mobilenet_v2", "mobilenet_v3_large")
@@ -29,8 +30,9 @@ Progress = Callable[[str, int, int], None]
 class Session:
     """A run about to start or go on.
 
-    voters: the networks whose votes make the pool. share: (rank, processes). notices: lines that say what the
-    students start from.
+    voters: the networks whose votes make the pool. learned: (2, N, K) bool, labels of the snapshot's people that each
+    student learned in the runs before this one. share: (rank, processes). notices: lines that say what the students
+    start from.
     """
 
     config: Config
@@ -38,6 +40,7 @@ class Session:
     source: data.Source
     learner: loop.Learner
     voters: list[PoseNet]
+    learned: np.ndarray
     method: objective.Method
     device: torch.device
     share: tuple[int, int]
@@ -95,14 +98,27 @@ def open_session(
         grown=bool(record.get("from")),
     )  # fmt: skip
     method = objective.Method(config, snapshot.skeleton.flip_index, passes(config, device))
+    learned = learned_before(run, record, snapshot)
     if config.pool.gate == "calibrated" and config.loss.unlabeled > 0:
-        least = thresholds.calibrated(run, learner.averages, source, method)
+        unseen = thresholds.unseen(snapshot.people, learned, config, begun=bool(record.get("from")))
+        least = thresholds.calibrated(run, learner.averages, source, unseen, method)
         method = replace(method, threshold=least.to(device))
     voters = {"students": learner.students, "averages": learner.averages, "start": []}
     voting = voters[config.views.voters]
     if config.views.voters == "start":
         voting = [net.to(device) for net in earlier_students(run, record)]
-    return Session(config, snapshot, source, learner, voting, method, device, share, notices)
+    if learned[:, source.split.fold].any() and config.data.hold_fold:
+        notices.append("Held-out labels that a run before this one learned judge nothing.")
+    return Session(
+        config, snapshot, source, learner, voting, learned, method, device, share, notices
+    )
+
+
+def learned_before(run: RunFolder, record: dict, snapshot: Snapshot) -> np.ndarray:
+    """(2, N, K) bool: labels of a snapshot that each student learned before this run; none where that is not known."""
+    before = record.get("from")
+    found = seen.labels(run.project, str(before), snapshot.people) if before else None
+    return np.zeros((2, *snapshot.people.state.shape), bool) if found is None else found
 
 
 def earlier_students(run: RunFolder, record: dict) -> list[PoseNet]:

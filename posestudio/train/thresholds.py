@@ -12,9 +12,8 @@ from posestudio.config import Config
 from posestudio.core import geometry
 from posestudio.errors import TrainingError
 from posestudio.models.pose_net import PoseNet
-from posestudio.store.snapshots import read as read_snapshot
+from posestudio.store.snapshots import PLACED, People
 from posestudio.train import data, pool, validate
-from posestudio.train.objective import PLACED
 from posestudio.train.run_folder import RunFolder
 
 FILE = "thresholds.json"
@@ -27,13 +26,39 @@ LIMITS = (0.1, 0.7)
 CHUNK = 32
 
 
+def unseen(people: People, learned: np.ndarray, config: Config, *, begun: bool) -> np.ndarray:
+    """Labels by which the offers of each student may be judged before a run: of the held-out fold, else all unseen.
+
+    Args:
+        people: N people of the run.
+        learned: (2, N, K) bool, labels that each student learned in the runs before.
+        config: of the run.
+        begun: whether the students come from a run before; others know nothing yet of labels that they will learn.
+
+    Returns:
+        (2, N, K) bool, for students a and b.
+    """
+    usable = (people.state == PLACED) & ((people.split == "train") & ~people.iscrowd)[:, None]
+    fresh = usable & ~learned
+    held = fresh & (people.fold & config.data.hold_fold)[:, None]
+    return held if held.any() or not begun else fresh
+
+
 def calibrated(
-    folder: RunFolder, students: Sequence[PoseNet], source: data.Source, method: pool.Method
+    folder: RunFolder,
+    students: Sequence[PoseNet],
+    source: data.Source,
+    unseen: np.ndarray,
+    method: pool.Method,
 ) -> Tensor:
     """Thresholds (K,) of a run, from its folder if it has them, else measured and written there.
 
-    Measured on the run's held-out fold; or, when it starts from a run with data.cross_fit, for each student on the
-    people whose labels that run hid from it.
+    Args:
+        folder: of the run.
+        students: one or two.
+        source: of its people.
+        unseen: (2, N, K) bool, labels that judge each student's offers, see `unseen`.
+        method: of its pool.
 
     Raises:
         TrainingError: no label is unseen.
@@ -41,42 +66,40 @@ def calibrated(
     path = folder.path / FILE
     if path.exists():
         return torch.tensor(json.loads(path.read_text())["threshold"])
-    config = method.config
-    unseen = [source.split.fold] * len(students) if config.data.hold_fold else []
-    before = folder.record().get("from")
-    if not any(len(people) for people in unseen) and before:
-        earlier = RunFolder(folder.path.parent / str(before))
-        snapshot = read_snapshot(folder.project / "snapshots" / str(earlier.record()["snapshot"]))
-        source = data.open_source(snapshot, folder.project, earlier.config())
-        unseen = list(source.split.left_out)
-    if not any(len(people) for people in unseen):
+    if not unseen.any():
         raise TrainingError(
             "pool.gate=calibrated needs labels that no student saw. Train with data.hold_fold=true, or start "
             "--from a run with data.cross_fit."
         )
     parts = [
-        opinions(student, source, people, method)
-        for student, people in zip(students, unseen, strict=False)
+        opinions(student, source, mine, method)
+        for student, mine in zip(students, unseen, strict=False)
     ]
     score = np.concatenate([part[0] for part in parts])
     right = np.concatenate([part[1] for part in parts])
-    threshold = least_peaks(score, right, config.pool.precision)
+    threshold = least_peaks(score, right, method.config.pool.precision)
     folder.write_json(FILE, {"threshold": threshold.tolist(), "people": len(score)})
     return torch.tensor(threshold)
 
 
 @torch.no_grad()
 def opinions(
-    student: PoseNet, source: data.Source, people: np.ndarray, method: pool.Method
+    student: PoseNet, source: data.Source, unseen: np.ndarray, method: pool.Method
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A student's offers for some people.
+    """A student's offers for the M people who have an unseen label.
+
+    Args:
+        student: whose.
+        source: of N people.
+        unseen: (N, K) bool, labels to judge by.
+        method: of the pool.
 
     Returns:
-        score: (N, K) peak heights. right: (N, K), 1 within RIGHT of the box's height of the label, 0 beyond, NaN
-        without a label.
+        score: (M, K) peak heights. right: (M, K), 1 within RIGHT of the box's height of the label, 0 beyond, NaN
+        without such a label.
     """
     config: Config = method.config
-    scores, rights = [], []
+    scores, rights, people = [], [], np.flatnonzero(unseen.any(axis=1))
     device = next(student.parameters()).device
     alone = pool.Method(_ungated(config), method.flip_index, method.passes)
     training = student.training
@@ -88,10 +111,11 @@ def opinions(
         views = pool.draw_views(generator, crops, config.views.count, config.data.color)
         found = pool.make_pool([pool.predict_views(student, views, alone)], alone)
         xy_crop = geometry.points_to_crop(found.xy_map[0].cpu(), PoseNet.stride)
-        truth, placed = source.xy_crop[index], source.state[index] == PLACED
-        near = (xy_crop - truth).norm(dim=-1) <= RIGHT * source.height[index][:, None]
+        near = (xy_crop - source.xy_crop[index]).norm(dim=-1) <= RIGHT * source.height[index][
+            :, None
+        ]
         scores.append(found.score[0].cpu().numpy())
-        rights.append(np.where(placed.numpy(), near.numpy(), np.nan))
+        rights.append(np.where(unseen[index], near.numpy(), np.nan))
     student.train(training)
     keypoints = len(source.taught)
     if not scores:

@@ -25,12 +25,14 @@ OKS_LEVELS = np.arange(0.5, 1.0, 0.05)
 def judged_on(session: "Session") -> list[np.ndarray]:
     """People of the train labels on whom each student is scored: those it left out (data.cross_fit), else the fold.
 
-    They are unseen if data.hold_fold or data.cross_fit kept them out of training.
+    They are unseen if data.hold_fold or data.cross_fit kept them out of training; whom the student learned in a run
+    before judges nothing.
     """
     split, config = session.source.split, session.config
-    if split.left_out and not config.data.hold_fold:
-        return list(split.left_out)
-    return [split.fold] * len(session.learner.averages)
+    alone = bool(split.left_out) and not config.data.hold_fold
+    judges = split.left_out if alone else (split.fold,) * len(session.learner.averages)
+    known = np.asarray(session.learned.any(axis=2))
+    return [people[~known[student, people]] for student, people in enumerate(judges)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from posestudio.errors import TrainingError
-from posestudio.train import thresholds, worker
+from posestudio.train import session, thresholds, validate, worker
 from tests.train import people
 
 
@@ -46,3 +46,25 @@ def test_a_run_calibrates_on_what_the_run_before_hid(tmp_path: Path):
     assert written["people"] == 4 and len(written["threshold"]) == 4
     low, high = thresholds.LIMITS
     assert all(low <= value <= high for value in written["threshold"])
+
+
+def test_a_fold_that_the_run_before_learned_judges_nothing(tmp_path: Path):
+    points = people.draw(tmp_path / "images", 12)
+    split = np.array(["train"] * 8 + ["unlabeled"] * 4)
+    fold = np.arange(12) < 3
+    people.write_snapshot(tmp_path, people.people(points, split, fold=fold))
+    changes = {"data.cross_fit": 0.25, "data.hold_fold": False, "train.seed": 1}
+    worker.run(people.make_run(tmp_path, "start", "supervised", changes=changes).path)
+    run = people.make_run(
+        tmp_path, "run", "paper", changes={"pool.gate": "calibrated", "data.hold_fold": True}
+    )
+    run.write_json("run.json", {**run.record(), "from": "start"})
+    opened = session.open_session(run, steps=3)
+    hid = [set(map(int, np.flatnonzero(~mine.any(axis=1)[:8]))) for mine in opened.learned]
+    assert [len(one) for one in hid] == [2, 2]
+    assert [set(map(int, who)) for who in validate.judged_on(opened)] == [
+        one & {0, 1, 2} for one in hid
+    ]
+    judges = thresholds.unseen(opened.snapshot.people, opened.learned, opened.config, begun=True)
+    kept = [set(map(int, np.flatnonzero(mine.any(axis=1)))) for mine in judges]
+    assert kept == [one & {0, 1, 2} for one in hid] and any(kept)

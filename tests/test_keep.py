@@ -61,6 +61,19 @@ def test_deleted_people_are_gone_and_the_rest_stays(project: Path, capsys):
     assert main(["history", str(gone), "--project", str(project)]) == 1
 
 
+def test_delete_leaves_what_others_put_into_the_cache(project: Path, capsys):
+    cache = project / "cache"
+    mine = [cache / "uploads/drop/0.jpg", cache / "exports/posestudio-coco.json"]
+    crops = cache / "crops/all.npy"
+    for path in (*mine, crops):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x")
+    found = said(capsys, "delete", people(capsys, project, 1)[0], "--yes", "--project", project)
+    assert all(path.exists() for path in (*mine, cache / "demo/train.json"))
+    assert not crops.exists()
+    assert {str(cache / "exports"), str(cache / "demo")} < set(found["kept_in"])
+
+
 def test_a_deleted_image_takes_its_file_with_it(project: Path, capsys):
     files = set((project / "images").iterdir())
     found = said(capsys, "delete", "--image", 2, "--yes", "--project", project)

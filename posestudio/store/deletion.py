@@ -1,5 +1,6 @@
 """Erase people or whole images for privacy. Only a tombstone without content stays."""
 
+import shutil
 from collections.abc import Sequence
 
 from posestudio.errors import NotFound
@@ -11,7 +12,7 @@ from posestudio.store.people import require_people, require_who
 def delete_people(store: Store, instance_ids: Sequence[int], *, who: str) -> Row:
     """Erase people with all labels, boxes, marks, predictions and cached pictures; a tombstone without content stays.
 
-    Snapshots, run folders and backups that were made before still hold them: delete those by hand.
+    Snapshots, run folders, backups and exports that were made before still hold them: delete those by hand.
 
     Raises:
         NotFound: one of them does not exist; then none is deleted.
@@ -90,9 +91,11 @@ def _erase(cursor: Cursor, instance_ids: Sequence[int], who: str) -> None:
 
 
 def _forget(store: Store, pictures: Sequence[str]) -> None:
-    """Take what was made of these images (by content hash) out of the cache."""
+    """Take the thumbnails of these images (by content hash) and all crops, many people a file, out of the cache."""
+    cache = store.project / "cache"
+    shutil.rmtree(cache / "crops", ignore_errors=True)
     for sha256 in pictures:
-        for path in (store.project / "cache").rglob(f"{sha256}-*"):
+        for path in (cache / "thumbs").glob(f"{sha256}-*"):
             path.unlink(missing_ok=True)
 
 

@@ -1,6 +1,5 @@
 """Store verbs that keep a project safe and that forget on request: backup, restore, delete, tombstones."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,9 @@ from posestudio.store.database import Store
 from posestudio.studio import owner as owners
 
 Record = dict[str, Any]
+
+COPIES = ("snapshots", "runs", "backups", "cache/exports", "cache/demo")
+"""Folders of a project that keep copies of people and photos as they once were."""
 
 
 def backup(store: Store, file: str) -> Record:
@@ -23,7 +25,7 @@ def delete(
 ) -> Record:
     """Erase people, or an image with its file and everybody in it, for good; a tombstone without content stays.
 
-    The project's cache of crops and thumbnails goes with them; it is made again when needed.
+    Crops and thumbnails go with them; they are made again when needed.
 
     Returns:
         deleted (people), image, and kept_in: folders with copies from before, which only their owner can judge.
@@ -39,8 +41,7 @@ def delete(
         found = deletion.delete_image(store, image, who=who)
     else:
         found = deletion.delete_people(store, people or [], who=who)
-    shutil.rmtree(store.project / "cache", ignore_errors=True)
-    folders = [store.project / name for name in ("snapshots", "runs", "backups")]
+    folders = [store.project / name for name in COPIES]
     kept = [str(folder) for folder in folders if folder.is_dir() and any(folder.iterdir())]
     return {"deleted": found["deleted"], "image": image, "kept_in": kept}
 

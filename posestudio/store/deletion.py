@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Sequence
 
 from posestudio.errors import NotFound
-from posestudio.store import bulk
+from posestudio.store import bulk, image_files
 from posestudio.store.database import Cursor, Row, Store, now
 from posestudio.store.people import require_people, require_who
 
@@ -37,6 +37,8 @@ def delete_people(store: Store, instance_ids: Sequence[int], *, who: str) -> Row
 def delete_image(store: Store, image_id: int, *, who: str) -> Row:
     """Erase an image with its file and everybody in it; a linked file outside the project is left alone.
 
+    Waits for a running import to end: that may count on the file.
+
     Raises:
         NotFound: no such image.
     """
@@ -64,10 +66,11 @@ def delete_image(store: Store, image_id: int, *, who: str) -> Row:
         file = None if image[1] else image[0]
         return {"image": image_id, "deleted": people, "file": file}, image[0]
 
-    found, sha256 = store.write(job)
+    with image_files.one_at_a_time:
+        found, sha256 = store.write(job)
+        if found["file"] is not None:
+            (store.project / "images" / found["file"]).unlink(missing_ok=True)
     _forget(store, [sha256])
-    if found["file"] is not None:
-        (store.project / "images" / found["file"]).unlink(missing_ok=True)
     store.database.checkpoint()
     return found
 

@@ -28,7 +28,8 @@ Progress = Callable[[int, int | None], None]
 Given = TypeVar("Given")
 Made = TypeVar("Made")
 
-_one_import = threading.Lock()
+one_at_a_time = threading.Lock()
+"""Held by an import, and by who takes files away: what is here when an import looks is here when it ends."""
 
 
 class ImageFiles:
@@ -45,12 +46,12 @@ class ImageFiles:
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
-        """Wait for other imports of this process to end."""
-        _one_import.acquire()
+        """Wait for other imports and deletions of this process to end."""
+        one_at_a_time.acquire()
         try:
             rows = self._store.read("SELECT sha256 FROM images WHERE link_path IS NOT NULL")
         except BaseException:
-            _one_import.release()
+            one_at_a_time.release()
             raise
         self._linked = {row["sha256"] for row in rows}
         return self
@@ -66,7 +67,7 @@ class ImageFiles:
             if kind is not None:
                 self.drop(self._written)
         finally:
-            _one_import.release()
+            one_at_a_time.release()
 
     def put(self, picture: Picture) -> Picture:
         """Write a picture under its hash, unless it is there or linked; returns the picture without its bytes.

@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import threading
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,9 +14,11 @@ import pytest
 from PIL import Image
 
 from posestudio.errors import InputError, StoreError
-from posestudio.store import image_files, images, people
+from posestudio.store import deletion, image_files, images, people
 from posestudio.store.database import Store
+from posestudio.store.image_files import ImageFiles
 from posestudio.store.media_import import import_images
+from posestudio.store.verify import verify
 
 
 @pytest.fixture
@@ -222,3 +225,23 @@ def test_a_folder_stays_together_when_asked(store: Store, tmp_path: Path):
     group = {row["image_id"]: row["group_id"] for row in images.list_images(store)}
     one, two, three, four = (group[image_id] for image_id in report["image_ids"])
     assert one == two != three == four
+
+
+def test_a_deletion_waits_for_the_import_that_counts_on_the_file(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    folder = put(tmp_path / "in", a=jpeg(1), b=jpeg(2))
+    (image_id, _) = import_images(store, [folder])["image_ids"]
+    eraser = threading.Thread(target=lambda: deletion.delete_image(store, image_id, who="ann"))
+    settle = ImageFiles.settle
+
+    def erase_meanwhile(files: ImageFiles) -> None:
+        """Every file was found to be there; now one of them is erased."""
+        eraser.start()
+        eraser.join(0.3)
+        settle(files)
+
+    monkeypatch.setattr(ImageFiles, "settle", erase_meanwhile)
+    import_images(store, [folder])
+    eraser.join()
+    assert verify(store)["problems"] == [] and len(images.list_images(store)) == 1

@@ -11,7 +11,7 @@ import json
 import logging
 import os
 import secrets
-import urllib.error
+import socket
 import urllib.parse
 import urllib.request
 from dataclasses import asdict, dataclass
@@ -30,7 +30,8 @@ FILE = "owner.json"
 HEADER = "X-PoseStudio-Token"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 ALIVE_SECONDS = 3.0
-ANSWER_SECONDS = 600.0
+SILENT_SECONDS = 30.0
+"""How long an owner may be silent before it is asked whether it lives; a verb may take as long as it takes."""
 MAX_BODY = 64 * 2**20
 
 log = logging.getLogger(__name__)
@@ -100,15 +101,26 @@ def find(project: Path) -> Owner | None:
     if owner is None or owner.pid == os.getpid() or not pid_alive(owner.pid):
         return None
     try:
-        with _opener.open(owner.address + "/api/alive", timeout=ALIVE_SECONDS) as answer:
-            ours = json.loads(answer.read(4096)).get("pid") == owner.pid
+        return owner if _answers(owner, ALIVE_SECONDS) else None
     except TimeoutError as error:
         raise StoreBusy(busy_message(project, owner)) from error
+
+
+def _answers(owner: Owner, seconds: float) -> bool:
+    """Whether the owner answers at its address; no where nobody listens, or another program does.
+
+    Raises:
+        TimeoutError: who listens there gives no answer within so many seconds.
+    """
+    try:
+        with _opener.open(owner.address + "/api/alive", timeout=seconds) as answer:
+            return json.loads(answer.read(4096)).get("pid") == owner.pid
+    except TimeoutError:
+        raise
     except (OSError, ValueError, AttributeError, http.client.HTTPException) as error:
         if isinstance(getattr(error, "reason", None), TimeoutError):
-            raise StoreBusy(busy_message(project, owner)) from error
-        return None  # nobody listens there: not up yet, or the number was given to another process
-    return owner if ours else None
+            raise TimeoutError(f"no answer within {seconds:g} seconds") from error
+        return False  # not up yet, or the number was given to another process
 
 
 def busy_message(project: Path, owner: Owner) -> str:
@@ -120,27 +132,44 @@ def busy_message(project: Path, owner: Owner) -> str:
 
 
 def send(owner: Owner, verb: str, args: dict[str, Any]) -> Any:
-    """Let the owner run a verb.
+    """Let the owner run a verb, and wait for as long as it lives.
 
     Raises:
         PoseStudioError: what the verb raised there, by the same class; StoreBusy when the answer does not come.
     """
-    request = urllib.request.Request(
-        f"{owner.address}/api/verbs/{urllib.parse.quote(verb)}",
-        data=json.dumps(args).encode(),
-        headers={"Content-Type": "application/json", HEADER: owner.token},
-        method="POST",
-    )
+    place = urllib.parse.urlsplit(owner.address)
+    way = http.client.HTTPConnection(place.hostname or "", place.port, timeout=SILENT_SECONDS)
+    headers = {"Content-Type": "application/json", HEADER: owner.token}
     try:
-        with _opener.open(request, timeout=ANSWER_SECONDS) as answer:
-            return json.loads(answer.read())["result"]
-    except urllib.error.HTTPError as error:
-        raise _returned(error.read(), f"{owner.address} answered {error.code}") from error
+        with contextlib.closing(way):
+            address = f"/api/verbs/{urllib.parse.quote(verb)}"
+            way.request("POST", address, json.dumps(args).encode(), headers)
+            _await_answer(way.sock, owner)
+            answer = way.getresponse()
+            body = answer.read()
+        if answer.status == 200:
+            return json.loads(body)["result"]
     except (OSError, ValueError, http.client.HTTPException) as error:
         raise StoreBusy(
             f"The studio at {owner.address} (process {owner.pid}) broke off during {verb!r}: {error}.\n"
             "Look at its output, then try again."
         ) from error
+    raise _returned(body, f"{owner.address} answered {answer.status}")
+
+
+def _await_answer(line: socket.socket, owner: Owner) -> None:
+    """Return when the answer begins, or the line was closed.
+
+    Raises:
+        OSError: the owner neither answers nor lives.
+    """
+    while True:
+        try:
+            line.recv(1, socket.MSG_PEEK)
+            return
+        except TimeoutError:
+            if not _answers(owner, SILENT_SECONDS):
+                raise ConnectionError("it is gone") from None
 
 
 def _returned(body: bytes, where: str) -> PoseStudioError:

@@ -176,8 +176,9 @@ def test_a_verb_goes_to_the_owner_and_an_owner_that_hangs_is_said(project, serve
     assert studio.call("project")["images"] == 0  # the dead owner's file is in nobody's way
 
 
-def test_both_ways_give_the_same(project):
-    here = Studio(project).call("project")
+@pytest.fixture
+def open_here(project):
+    """A studio that holds the project and answers on a port of this process."""
     with Studio(project, hold=True) as studio:
         port = free_port()
         app = FastAPI()
@@ -188,7 +189,24 @@ def test_both_ways_give_the_same(project):
         while not runner.started:
             time.sleep(0.02)
         studio.announce(f"http://127.0.0.1:{port}")
-        assert studio.owner is not None
-        assert owners.send(studio.owner, "project", {}) == here
+        yield studio
         runner.should_exit = True
         thread.join(5)
+
+
+def test_both_ways_give_the_same(open_here):
+    assert owners.send(open_here.owner, "project", {}) == open_here.call("project")
+
+
+def test_a_verb_may_take_as_long_as_its_owner_lives(open_here, monkeypatch):
+    monkeypatch.setattr(owners, "SILENT_SECONDS", 0.1)
+
+    def slow(name, **args):
+        time.sleep(1)
+        return "done"
+
+    monkeypatch.setattr(open_here, "call", slow)
+    assert owners.send(open_here.owner, "project", {}) == "done"
+    monkeypatch.setattr(owners, "_answers", lambda owner, seconds: False)
+    with pytest.raises(StoreBusy, match="is gone"):
+        owners.send(open_here.owner, "project", {})

@@ -12,6 +12,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -27,6 +28,10 @@ MAX_RATIO = 100
 RATIO_FROM = 100 * 1024**2
 MAX_DIRECTORY = 32 * 1024**2
 """Most bytes of a zip's table of contents that are read at all."""
+MAX_JSON = 256 * 1024**2
+MAX_JSONS = 512 * 1024**2
+"""Most bytes of one JSON file in a zip, and of all together: each is read whole, at several times its size in memory.
+COCO's own largest file of keypoints has 239 MB. Ours."""
 MAX_FRAMES = 300
 
 _ZIP_FAULTS = (
@@ -40,6 +45,7 @@ _ZIP_FAULTS = (
     zlib.error,
     struct.error,
 )
+_ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 _STILL = (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"avif", b"avis")
 """Brands of still images in the same wrapping as MP4; they are refused as images."""
 _SILENT = {"Thumbs.db", "desktop.ini", "__MACOSX"}
@@ -75,7 +81,7 @@ def items(path: Path, name: str | None = None) -> Iterator[Item]:
             yield from items(found, f"{name}/{found.relative_to(path).as_posix()}")
         return
     head = _head(path)
-    if head[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
+    if head[:4] in _ZIP:
         try:
             yield from zip_items(path, name)
         except InputError as error:
@@ -105,19 +111,48 @@ def zip_items(path: Path, name: str) -> Iterator[Item]:
         InputError: the zip is broken or hostile: too many entries, too large unpacked, names that lead out of it. A
             reason without the name.
     """
-    try:
-        _check_directory(path)
-        with zipfile.ZipFile(path) as archive:
-            entries = [entry for entry in archive.infolist() if not entry.is_dir()]
-            _check_zip(archive.infolist(), path)
-            for entry in entries:
-                if all(_shown(part) for part in PurePosixPath(entry.filename).parts):
-                    result = _read_entry(archive, entry)
-                    yield Item(f"{name}/{entry.filename}", result)
-    except OSError as error:
-        raise InputError(f"the zip cannot be read ({error.strerror or error})") from error
-    except _ZIP_FAULTS as error:
-        raise InputError(f"the zip is broken ({error})") from error
+    with _opened(path) as (archive, entries):
+        for entry in entries:
+            yield Item(f"{name}/{entry.filename}", _read_entry(archive, entry))
+
+
+def zip_names(path: Path) -> list[str]:
+    """The names of the files in a zip.
+
+    Raises:
+        InputError: as `zip_items`.
+    """
+    with _opened(path) as (_, entries):
+        return [entry.filename for entry in entries]
+
+
+def is_json(name: str) -> bool:
+    """Say whether a file is JSON by its name."""
+    return name.lower().endswith(".json")
+
+
+def zip_json(path: Path) -> Iterator[tuple[str, bytes | str]]:
+    """Yield the JSON files of a zip: the name of each with its content, or with the reason why it was refused.
+
+    Raises:
+        InputError: as `zip_items`.
+    """
+    left = MAX_JSONS
+    with _opened(path) as (archive, entries):
+        for entry in entries:
+            if not is_json(entry.filename):
+                continue
+            if entry.file_size > min(MAX_JSON, left):
+                yield (
+                    entry.filename,
+                    (
+                        f"{entry.file_size:,} bytes; at most {MAX_JSON:,} a file and {MAX_JSONS:,} a zip are taken.\n"
+                        "Unpack it and use: posestudio import coco FILE --images DIR"
+                    ),
+                )
+                continue
+            left -= entry.file_size
+            yield entry.filename, _unpacked(archive, entry, MAX_JSON)
 
 
 def video_items(path: Path, name: str) -> Iterator[Item]:
@@ -190,6 +225,31 @@ def _shown(name: str) -> bool:
     return not name.startswith(".") and name not in _SILENT
 
 
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[zipfile.ZipFile, list[zipfile.ZipInfo]]]:
+    """A zip with its files; those that a system leaves behind are passed over.
+
+    Raises:
+        InputError: as `zip_items`.
+    """
+    if _head(path)[:4] not in _ZIP:
+        raise InputError("not a zip by its content")
+    try:
+        _check_directory(path)
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+            _check_zip(entries, path)
+            yield archive, [entry for entry in entries if not entry.is_dir() and _kept(entry)]
+    except OSError as error:
+        raise InputError(f"the zip cannot be read ({error.strerror or error})") from error
+    except _ZIP_FAULTS as error:
+        raise InputError(f"the zip is broken ({error})") from error
+
+
+def _kept(entry: zipfile.ZipInfo) -> bool:
+    return all(_shown(part) for part in PurePosixPath(entry.filename).parts)
+
+
 def _check_directory(path: Path) -> None:
     """Refuse a zip by the size of its table of contents, before anything of it is parsed."""
     with path.open("rb") as file:
@@ -229,22 +289,26 @@ def _check_zip(entries: list[zipfile.ZipInfo], path: Path) -> None:
 
 def _read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Callable[[], media.Picture]:
     """Read an entry's bytes now, while the zip is open; decode them when asked."""
-    mode = entry.external_attr >> 16
-    reason, data = None, b""
-    if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
-        reason = "a link or special file inside a zip"
-    elif entry.flag_bits & 1:
-        reason = "encrypted"
-    elif entry.file_size > media.MAX_FILE_BYTES:
-        reason = f"{entry.file_size:,} bytes; at most {media.MAX_FILE_BYTES:,} are taken"
-    else:
-        try:
-            with archive.open(entry) as file:
-                data = file.read(media.MAX_FILE_BYTES + 1)
-        except _ZIP_FAULTS as error:
-            reason = f"the entry cannot be unpacked ({error})"
-    if reason is None and data[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
-        reason = "a zip inside a zip; unpack it first"
-    elif reason is None and _is_video(data[:16]):
-        reason = "a video inside a zip; give the video itself"
-    return _refusal(entry.filename, reason).read if reason else lambda: media.read_picture(data)
+    data = _unpacked(archive, entry, media.MAX_FILE_BYTES)
+    if isinstance(data, str):
+        return _refusal(entry.filename, data).read
+    if data[:4] in _ZIP:
+        return _refusal(entry.filename, "a zip inside a zip; unpack it first").read
+    if _is_video(data[:16]):
+        return _refusal(entry.filename, "a video inside a zip; give the video itself").read
+    return lambda: media.read_picture(data)
+
+
+def _unpacked(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, most: int) -> bytes | str:
+    """An entry's bytes, or the reason why they are not taken."""
+    if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG):
+        return "a link or special file inside a zip"
+    if entry.flag_bits & 1:
+        return "encrypted"
+    if entry.file_size > most:
+        return f"{entry.file_size:,} bytes; at most {most:,} are taken"
+    try:
+        with archive.open(entry) as file:
+            return file.read(most + 1)
+    except _ZIP_FAULTS as error:
+        return f"the entry cannot be unpacked ({error})"

@@ -9,13 +9,13 @@ import json
 import os
 import shutil
 import tempfile
-import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from posestudio.errors import InputError
+from posestudio.store import containers
 
 if TYPE_CHECKING:
     from posestudio.studio.studio import Studio
@@ -27,6 +27,7 @@ ALONE = (".zip", ".mp4", ".mov", ".avi", ".mkv", ".webm")
 """Endings of files that hold many photos."""
 
 MOST_JSON = 1 << 30
+"""Bytes of a JSON file at most; those in zips have less, see `containers.MAX_JSON`."""
 MOST_FAULTS = 100
 """Faults of one file that are listed."""
 
@@ -84,20 +85,19 @@ def take(
     texts = [file for file in files if file.path.suffix.lower() == ".json"]
     loose = [file for file in files if file not in many and file not in texts]
     for file in many:
-        _photos(studio, [file], taken, group, _named(tell, f"Reading {file.name}"))
-        texts += _inside(file, taken)
-    results: list[tuple[Dropped, Any]] = []
+        texts += _many(studio, file, taken, group, _named(tell, f"Reading {file.name}"))
+    results: list[Dropped] = []
     for file in texts:
         content = _content(file, taken)
         if isinstance(content, list):
-            results.append((file, content))
+            results.append(file)
         elif content is not None:
             used = _labels(studio, file, content, loose, split, who, taken, tell)
             loose = [one for one in loose if one.path not in used]
     for start in range(0, len(loose), AT_ONCE):
         tell("Reading photos", start, len(loose))
         _photos(studio, loose[start : start + AT_ONCE], taken, group, None)
-    for file, _ in results:
+    for file in results:
         tell(f"Matching {file.name} to people", 0, None)
         _predictions(studio, file, taken)
     return taken
@@ -138,24 +138,52 @@ def _reason(message: str, name: str) -> str:
     return message.splitlines()[-1].removeprefix("First: ").removeprefix(f"{name}: ")
 
 
+def _many(
+    studio: "Studio",
+    file: Dropped,
+    taken: Taken,
+    group: bool,
+    progress: Callable[[int, int | None], None],
+) -> list[Dropped]:
+    """Take in the photos of a zip or a video; returns the JSON files of a zip."""
+    try:
+        names = containers.zip_names(file.path)
+        texts = _inside(file, taken)
+    except InputError:  # a video, or refused whole, which is said of its photos
+        names, texts = [], []
+    labels = {f"{file.name}/{name}" for name in names if containers.is_json(name)}
+    if len(labels) < len(names) or not names:
+        start = len(taken.refused)
+        _photos(studio, [file], taken, group, progress)
+        taken.refused[start:] = _as_photos(taken.refused[start:], file.name, labels)
+    return texts
+
+
 def _inside(file: Dropped, taken: Taken) -> list[Dropped]:
     """JSON files of a zip, written beside it under names of our own."""
-    if not zipfile.is_zipfile(file.path):
-        return []
     found = []
-    with zipfile.ZipFile(file.path) as archive:
-        for entry in archive.infolist():
-            parts = PurePosixPath(entry.filename).parts
-            if entry.filename.lower().endswith(".json") and "__MACOSX" not in parts:
-                taken.refused = [
-                    one for one in taken.refused if one[0] != f"{file.name}/{entry.filename}"
-                ]
-                if entry.file_size > MOST_JSON:
-                    taken.refused.append((entry.filename, "the file is too large"))
-                    continue
-                path = file.path.with_name(f"{file.path.name}-{len(found)}.json")
-                path.write_bytes(archive.read(entry))
-                found.append(Dropped(path, f"{file.name}/{entry.filename}"))
+    for name, content in containers.zip_json(file.path):
+        if isinstance(content, str):
+            taken.refused.append((f"{file.name}/{name}", content))
+            continue
+        path = file.path.with_name(f"{file.path.name}-{len(found)}.json")
+        path.write_bytes(content)
+        found.append(Dropped(path, f"{file.name}/{name}"))
+    return found
+
+
+def _as_photos(
+    refused: Sequence[tuple[str, str]], whole: str, labels: Collection[str]
+) -> list[tuple[str, str]]:
+    """What was refused as a photo, without a word of labels; a zip without any photo names its first files in one."""
+    found = []
+    for name, reason in refused:
+        if name == whole:
+            mine = tuple(f"{label}: " for label in labels)
+            parts = [part for part in reason.split("; ") if not part.startswith(mine)]
+            found.append((name, "; ".join(parts) or "none of its photos can be read"))
+        elif name not in labels:
+            found.append((name, reason))
     return found
 
 

@@ -139,6 +139,69 @@ def test_a_zip_may_hold_photos_and_their_labels(studio, tmp_path):
     assert not any(name.endswith(".json") for name, _ in taken.refused)
 
 
+def make_zip(path: Path, *entries: Path | tuple[str, bytes]) -> Path:
+    """A zip of files by their names, and of entries by name and content."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for entry in entries:
+            name, data = (entry.name, entry.read_bytes()) if isinstance(entry, Path) else entry
+            archive.writestr(name, data)
+    return path
+
+
+def test_nothing_of_a_zip_that_is_refused_whole_comes_in(studio, tmp_path):
+    incoming.take(studio, drop(photo(tmp_path / "1.png", 1).parent, "1.png"))
+    labels = coco(tmp_path / "labels.json", ["1.png"])
+    make_zip(tmp_path / "set.zip", labels, ("../evil.png", (tmp_path / "1.png").read_bytes()))
+    taken = incoming.take(studio, drop(tmp_path, "set.zip"))
+    assert (taken.people, taken.labeled) == (0, 0)
+    ((name, why),) = taken.refused
+    assert name == "set.zip" and "refused whole" in why
+
+
+def test_a_zip_of_labels_alone_is_not_refused(studio, tmp_path):
+    incoming.take(studio, drop(photo(tmp_path / "1.png", 1).parent, "1.png"))
+    labels = coco(tmp_path / "labels.json", ["1.png"])
+    make_zip(tmp_path / "labels.zip", labels)
+    taken = incoming.take(studio, drop(tmp_path, "labels.zip"))
+    assert (taken.labeled, taken.refused) == (1, [])
+
+
+def test_a_zip_of_labels_and_what_is_no_photo_says_so_of_that_alone(studio, tmp_path):
+    incoming.take(studio, drop(photo(tmp_path / "1.png", 1).parent, "1.png"))
+    labels = coco(tmp_path / "labels.json", ["1.png"])
+    make_zip(tmp_path / "set.zip", labels, ("1.heic", b"no photo"))
+    taken = incoming.take(studio, drop(tmp_path, "set.zip"))
+    assert taken.labeled == 1
+    ((name, why),) = taken.refused
+    assert name == "set.zip" and "1.heic" in why and "labels.json" not in why
+    make_zip(tmp_path / "empty.zip")
+    assert [name for name, _ in incoming.take(studio, drop(tmp_path, "empty.zip")).refused]
+
+
+def test_a_locked_or_damaged_json_of_a_zip_is_one_refusal(studio, tmp_path):
+    path = make_zip(
+        tmp_path / "set.zip", photo(tmp_path / "1.png", 1), ("locked.json", b"{}"), ("bad.json", b"[7]")
+    )  # fmt: skip
+    data = bytearray(path.read_bytes())
+    data[data.rfind(b"PK\x01\x02", 0, data.rfind(b"PK\x01\x02")) + 8] |= 1
+    data[data.find(b"[7]")] = ord("{")
+    path.write_bytes(data)
+    taken = incoming.take(studio, drop(tmp_path, "set.zip"))
+    assert taken.images == 1
+    assert dict(taken.refused).keys() == {"set.zip/locked.json", "set.zip/bad.json"}
+    assert dict(taken.refused)["set.zip/locked.json"] == "encrypted"
+
+
+def test_json_in_zips_is_limited_each_and_together(studio, tmp_path, monkeypatch):
+    monkeypatch.setattr(incoming.containers, "MAX_JSON", 30)
+    monkeypatch.setattr(incoming.containers, "MAX_JSONS", 50)
+    sizes = {"a.json": 28, "large.json": 31, "b.json": 28, "c.json": 22}
+    make_zip(tmp_path / "set.zip", *((name, b"7" * size) for name, size in sizes.items()))
+    refused = dict(incoming.take(studio, drop(tmp_path, "set.zip")).refused)
+    large = [name for name, why in refused.items() if "posestudio import coco" in why]
+    assert large == ["set.zip/large.json", "set.zip/b.json"] and len(refused) == 4
+
+
 def test_results_of_another_model_become_predictions_after_the_people_are_there(studio, tmp_path):
     photo(tmp_path / "1.png", 1)
     coco(tmp_path / "labels.json", ["1.png"])

@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Sequence
 
 from posestudio.errors import NotFound
-from posestudio.store import bulk, image_files
+from posestudio.store import bulk, image_files, media
 from posestudio.store.database import Cursor, Row, Store, now
 from posestudio.store.people import require_people, require_who
 
@@ -78,6 +78,17 @@ def delete_image(store: Store, image_id: int, *, who: str) -> Row:
 def list_tombstones(store: Store) -> list[Row]:
     """What was erased: kind ("person" or "image"), id, who, when."""
     return store.read('SELECT * FROM tombstones ORDER BY "at", id')
+
+
+def worked_on(store: Store) -> bool:
+    """Say whether somebody edited, marked, hid or deleted anything here, or brought in files from elsewhere."""
+    rows = store.read(
+        """SELECT EXISTS (FROM label_journal WHERE who <> 'import') OR EXISTS (FROM box_journal WHERE who <> 'import')
+            OR EXISTS (FROM marks) OR EXISTS (FROM image_journal) OR EXISTS (FROM tombstones)
+            OR EXISTS (FROM sources WHERE NOT starts_with(path, ?)) AS yes""",
+        [media.plain(f"{store.project}/")],
+    )
+    return rows[0]["yes"]
 
 
 def _erase(cursor: Cursor, instance_ids: Sequence[int], who: str) -> None:

@@ -1,12 +1,13 @@
 """Store verbs that keep a project safe and that forget on request: backup, restore, delete, tombstones."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 from posestudio.errors import InputError, StoreBusy
 from posestudio.store import backup as backups
 from posestudio.store import deletion
-from posestudio.store.database import Store
+from posestudio.store.database import FILE, Store
 from posestudio.studio import owner as owners
 
 Record = dict[str, Any]
@@ -64,6 +65,25 @@ def restore(project: Path, file: Path) -> Record:
             "Close it, then restore."
         )
     return backups.restore(project, file)
+
+
+def clear(project: Path) -> bool:
+    """Empty a project folder that was made by a program alone; its backups stay.
+
+    Returns:
+        False when somebody has worked in the project; then nothing is removed.
+
+    Raises:
+        StoreBusy: the project is open. StoreError: its store cannot be read; nothing is removed.
+    """
+    if (project / FILE).exists():
+        with Store(project) as store:
+            if deletion.worked_on(store):
+                return False
+    for name in (FILE, f"{FILE}.wal", "images", "runs", "snapshots", "cache"):
+        path = project / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    return True
 
 
 OFFERED = {function.__name__: function for function in (backup, delete, tombstones)}

@@ -12,7 +12,6 @@ import contextlib
 import logging
 import os
 import secrets
-import shutil
 import signal
 import socket
 import sys
@@ -24,11 +23,12 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # both are read when gradio is imported
 
 import fastapi  # noqa: E402
+import filelock  # noqa: E402
 import gradio as gr  # noqa: E402
 import uvicorn  # noqa: E402
 from starlette.middleware.cors import CORSMiddleware  # noqa: E402
 
-from posestudio.errors import InputError  # noqa: E402
+from posestudio.errors import InputError, StoreBusy  # noqa: E402
 from posestudio.studio import owner  # noqa: E402
 from posestudio.studio.jobs import Jobs  # noqa: E402
 from posestudio.studio.studio import STORE_FILE, Studio, create  # noqa: E402
@@ -59,8 +59,6 @@ MAKING = ".making-demo"
 """A file that stands in a project folder while the demo project is being made."""
 DEMO = "data/project"
 """Where the demo project is made if nothing is there."""
-PARTS = (STORE_FILE, f"{STORE_FILE}.wal", "images", "runs", "snapshots", "backups", "cache")
-"""What a demo project that was broken off may have left."""
 
 log = logging.getLogger(__name__)
 
@@ -171,7 +169,11 @@ def _end(jobs: Jobs) -> None:
 
 
 def _prepare(folder: Path) -> None:
-    """Make a project where none is: the demo at DEMO, again if it was broken off, and an empty one anywhere else."""
+    """Make a project where none is: the demo at DEMO, again if it was broken off, and an empty one anywhere else.
+
+    Raises:
+        StoreBusy: another process makes the demo there at this moment.
+    """
     making = folder / MAKING
     if (folder / STORE_FILE).exists() and not making.exists():
         return
@@ -181,16 +183,32 @@ def _prepare(folder: Path) -> None:
             f"A new project at {folder}: drop photos on the page. A demo to try: posestudio demo DIR"
         )
         return
-    from posestudio.studio.demo import make_demo  # lazy: torch
-
-    _say(f"No project at {folder} yet. Making the demo project of rendered people there:")
     folder.mkdir(parents=True, exist_ok=True)
-    if making.exists():
-        for name in PARTS:
-            path = folder / name
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    try:
+        with filelock.FileLock(folder / f"{MAKING}.lock", timeout=0):
+            _make_demo(folder, making)
+    except filelock.Timeout as error:
+        raise StoreBusy(
+            f"Another posestudio serve is making the demo project at {folder}.\n"
+            "Wait until it says where it is open, and use that page."
+        ) from error
+
+
+def _make_demo(folder: Path, making: Path) -> None:
+    """Make the demo as the only one who does; what an earlier try left goes, unless somebody has worked in it."""
+    from posestudio.studio import demo, verbs_keep  # lazy: torch, duckdb
+
+    if (folder / STORE_FILE).exists() and not making.exists():
+        return  # another process has just made it
+    if making.exists() and not verbs_keep.clear(folder):
+        making.unlink()
+        _say(
+            f"The demo at {folder} was broken off, but somebody has worked in it: it stays as it is."
+        )
+        return
+    _say(f"No project at {folder} yet. Making the demo project of rendered people there:")
     making.touch()
-    make_demo(folder, progress=_progress)
+    demo.make_demo(folder, progress=_progress)
     making.unlink()
 
 

@@ -1,22 +1,27 @@
 """The demo project: a sound COCO set, a project that verifies, and students that know what they do."""
 
 import json
+import shutil
 
+import filelock
 import numpy as np
 import pytest
+from PIL import Image
 
 from posestudio.core import metrics
 from posestudio.core.skeleton import COCO17
-from posestudio.errors import InputError
+from posestudio.errors import InputError, StoreBusy
 from posestudio.events import Stopped
 from posestudio.predict import Predictor
 from posestudio.store import coco_read
+from posestudio.store.database import Store
 from posestudio.store.groups import NEAR_BITS
 from posestudio.store.media import read_picture
 from posestudio.studio import demo
 from posestudio.studio.render import OUTSIDE
 from posestudio.studio.studio import Studio
 from posestudio.train.run_folder import RunFolder
+from posestudio.ui import app
 
 COUNTS = {"train": 8, "val": 4}
 
@@ -150,3 +155,60 @@ def test_shipped_students_know_people_they_never_saw(tmp_path):
 def test_both_students_fit_their_budget():
     size = sum(file.stat().st_size for file in demo.ASSETS.glob("*.safetensors"))
     assert 0 < size < 5_000_000
+
+
+@pytest.fixture
+def broken_off(project, tmp_path, monkeypatch):
+    """A demo project whose making was broken off, with a backup; making it again is noted, not done."""
+    folder = tmp_path / "broken"
+    shutil.copytree(project[0].project, folder)
+    with Store(folder) as store:  # as if it had been made here
+        store.write(
+            lambda cursor: cursor.execute(
+                "UPDATE sources SET path = replace(path, ?, ?)",
+                [str(project[0].project), str(folder)],
+            )
+        )
+    for path in (folder / app.MAKING, folder / "backups" / "mine.zip"):
+        path.touch()
+    made = []
+    monkeypatch.setattr(demo, "make_demo", lambda folder, progress: made.append(folder))
+    return folder, made
+
+
+def test_a_demo_that_was_broken_off_is_made_again_and_backups_stay(broken_off):
+    folder, made = broken_off
+    app._prepare(folder)
+    assert made == [folder] and not (folder / app.MAKING).exists()
+    assert not (folder / "images").exists() and (folder / "backups" / "mine.zip").exists()
+
+
+def test_a_project_with_work_in_it_is_never_made_again(broken_off, capsys):
+    folder, made = broken_off
+    person = Studio(folder).call("people", split="unlabeled")[0]["instance_id"]
+    spot = {"keypoint": "nose", "state": "absent", "reason": "outside"}
+    Studio(folder).call("label", instance_id=person, edits=[spot], who="ann")
+    app._prepare(folder)
+    assert made == [] and "somebody has worked in it" in capsys.readouterr().err
+    assert Studio(folder).call("verify")["ok"] and not (folder / app.MAKING).exists()
+    app._prepare(folder)
+    assert made == []
+
+
+def test_files_that_somebody_brought_in_are_work(broken_off):
+    folder, made = broken_off
+    Image.new("RGB", (60, 40)).save(folder.parent / "mine.png")
+    Studio(folder).call("import_images", paths=[str(folder.parent / "mine.png")])
+    app._prepare(folder)
+    assert made == [] and len(list((folder / "images").iterdir())) == 13
+
+
+def test_a_second_serve_beside_the_making_says_so_and_touches_nothing(broken_off):
+    folder, made = broken_off
+    with filelock.FileLock(folder / f"{app.MAKING}.lock", is_singleton=False):
+        with pytest.raises(StoreBusy, match="is making the demo project"):
+            app._prepare(folder)
+    assert made == [] and (folder / app.MAKING).exists() and (folder / "store.duckdb").exists()
+    with Studio(folder, hold=True), pytest.raises(StoreBusy):
+        app._prepare(folder)
+    assert made == [] and (folder / "store.duckdb").exists()

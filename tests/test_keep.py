@@ -7,6 +7,7 @@ import pytest
 
 from posestudio.cli.main import main
 from posestudio.studio.demo import make_demo
+from tests import edited
 
 
 @pytest.fixture
@@ -36,6 +37,28 @@ def test_a_backup_brings_everything_back(project: Path, tmp_path: Path, capsys):
     texts = [(tmp_path / f"{name}.json").read_text() for name in ("before", "after")]
     assert texts[0] == texts[1]
     assert said(capsys, "verify", "--project", other)["problems"] == []
+
+
+def test_a_backup_holds_linked_photos_and_names_those_that_are_gone(tmp_path: Path, capsys):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for number in range(3):
+        edited.photo(photos, number)
+    project = tmp_path / "project"
+    said(capsys, "init", "--project", project)
+    said(capsys, "import", "images", photos, "--link", "--project", project)
+    (photos / "photo 1.jpg").unlink()
+    (photos / "photo 2.jpg").write_bytes(b"changed")
+    saved = said(capsys, "backup", tmp_path / "all.zip", "--project", project)
+    assert saved["missing"] == [str(photos / f"photo {number}.jpg") for number in (1, 2)]
+    assert main(["backup", str(tmp_path / "all.zip"), "--project", str(project)]) == 0
+    assert str(photos / "photo 1.jpg") in capsys.readouterr().out
+    kept = (photos / "photo 0.jpg").read_bytes()
+    (photos / "photo 0.jpg").unlink()
+    said(capsys, "restore", tmp_path / "all.zip", "--project", tmp_path / "other")
+    own, *rest = said(capsys, "images", "--project", tmp_path / "other")
+    assert (tmp_path / "other" / own["path"]).read_bytes() == kept
+    assert [row["link_path"] for row in rest] == saved["missing"], "they may come back"
 
 
 def test_a_restore_keeps_the_store_it_replaces(project: Path, tmp_path: Path, capsys):

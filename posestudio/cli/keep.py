@@ -14,7 +14,7 @@ from posestudio.errors import InputError
 def add(verbs: Verbs, common: argparse.ArgumentParser) -> None:
     """Add this theme's verbs to the grammar."""
     text = "save labels, images, snapshots and runs to one file, also while the studio is open"
-    verb = add_verb(verbs, common, "backup", backup, show.pairs, text)
+    verb = add_verb(verbs, common, "backup", backup, _show_saved, text)
     verb.add_argument("file", metavar="FILE")
     text = "bring a backup back; the store that it replaces is kept in backups/"
     verb = add_verb(verbs, common, "restore", restore, show.pairs, text)
@@ -61,6 +61,16 @@ def _ask(what: str) -> None:
     print(f"Delete {what} for good? Type yes: ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip() != "yes":
         raise InputError("Nothing was deleted.")
+
+
+def _show_saved(found: dict[str, Any]) -> str:
+    lines = [show.pairs(found, leave_out=("missing",))]
+    if found["missing"]:
+        lines += [
+            "Not in it, for these linked photos are gone or changed:",
+            show.listed(found["missing"]),
+        ]
+    return "\n".join(lines)
 
 
 def _show_deleted(found: dict[str, Any]) -> str:

@@ -4,6 +4,7 @@ The file is a zip without compression. A restore unpacks and checks everything b
 anything, and keeps the store that it replaces.
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -22,8 +23,10 @@ CONTENT = ("images", "snapshots", "runs")
 def backup(store: Store, file: Path) -> Row:
     """Write the project to `file`, whole or not at all; the store stays in use meanwhile.
 
+    Linked photos go into it too, and are the project's own after a restore.
+
     Returns:
-        path, bytes, files.
+        path, bytes, files, missing (paths of linked photos that are gone or changed, so that they are not in it).
 
     Raises:
         StoreError: the disk is full or the file cannot be written.
@@ -34,13 +37,14 @@ def backup(store: Store, file: Path) -> Row:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         store.database.copy_to(copy)
-        names = sorted(_files(store.project))
+        linked, missing = _take_links(copy)
+        names = {**linked, **{name: store.project / name for name in _files(store.project)}}
         with zipfile.ZipFile(fresh, "w", zipfile.ZIP_STORED, strict_timestamps=False) as archive:
             header = {"format": FORMAT, "created_at": now().isoformat() + "Z", "files": len(names)}
             archive.writestr(MANIFEST, json.dumps(header))
             archive.write(copy, FILE)
-            for name in names:
-                archive.write(store.project / name, name)
+            for name, path in sorted(names.items()):
+                archive.write(path, name)
         with open(fresh, "rb") as stream:
             os.fsync(stream.fileno())
         os.replace(fresh, target)
@@ -49,7 +53,8 @@ def backup(store: Store, file: Path) -> Row:
     finally:
         for path in (fresh, copy, copy.with_name(copy.name + ".wal")):
             path.unlink(missing_ok=True)
-    return {"path": str(target), "bytes": target.stat().st_size, "files": len(names)}
+    size = target.stat().st_size
+    return {"path": str(target), "bytes": size, "files": len(names), "missing": missing}
 
 
 def restore(project: Path, file: Path, *, patience: float = PATIENCE) -> Row:
@@ -98,6 +103,38 @@ def _files(project: Path) -> list[str]:
             if path.is_file() and not path.is_symlink() and not hidden:
                 found.append(relative.as_posix())
     return found
+
+
+def _take_links(copy: Path) -> tuple[dict[str, Path], list[str]]:
+    """Make linked photos a copied store's own; returns their files by name in the project, and those that cannot be."""
+    database = Database(copy)
+    try:
+        rows = database.read("SELECT sha256, link_path FROM images WHERE link_path IS NOT NULL")
+        found = {
+            row["sha256"]: Path(row["link_path"])
+            for row in rows
+            if _holds(row["link_path"], row["sha256"])
+        }
+        database.write(
+            lambda cursor: cursor.execute(
+                "UPDATE images SET link_path = NULL WHERE sha256 IN (SELECT unnest(?::VARCHAR[]))",
+                [list(found)],
+            )
+        )
+        database.checkpoint()
+    finally:
+        database.close()
+    missing = sorted(row["link_path"] for row in rows if row["sha256"] not in found)
+    return {f"images/{sha256}": path for sha256, path in found.items()}, missing
+
+
+def _holds(path: str, sha256: str) -> bool:
+    """Whether a file is there and has this hash."""
+    try:
+        with open(path, "rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest() == sha256
+    except OSError:
+        return False
 
 
 def _unpack(source: Path, fresh: Path) -> None:

@@ -8,8 +8,6 @@ from posestudio.errors import PoseStudioError
 from posestudio.store import journal, snapshots
 from posestudio.store.database import Row, Store
 
-CHUNK = 1 << 20
-
 _CHECKS: tuple[tuple[str, str], ...] = (
     (
         "the derived label of person {instance_id}, keypoint {keypoint} differs from the journal",
@@ -138,8 +136,5 @@ def _strays(store: Store) -> Iterator[str]:
 
 
 def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
     with open(path, "rb") as stream:
-        while chunk := stream.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -42,7 +42,7 @@ Rule = Literal["min_uncertainty", "cross", "gated_cross", "confidence", "random"
 class Offer:
     """One student's denoised opinion of every keypoint.
 
-    maps: (B, K, H, W), refined where accepted. aggregated: (B, K, H, W), the same before threshold and refine.
+    maps: (B, K, H, W), refined, accepted or not. aggregated: (B, K, H, W), the same before threshold and refine.
     xy_map: (B, K, 2) peak in heatmap cells. score: (B, K) peak height. accepted: (B, K) bool. reason: (B, K) int8, an
     index into REASONS.
     """

@@ -66,6 +66,11 @@ def _answer(studio: Studio, instance: int | None, run: str | None) -> Response:
     runs = reads.runs(studio)
     if not runs:
         return JSONResponse({"empty": texts.NO_RUN})
+    person = studio.call("person", instance_id=instance)
+    if person["split"] == "val" and not person["reviewed"]:
+        beside_it = studio.call("document", instance_id=instance)["neighbors"]
+        place = {"instance": instance, **beside_it}
+        return JSONResponse({"empty": texts.BLIND_PERSON, "place": place})
     known = [number for number, _ in runs]
     chosen = run if run in known else known[0]
     look = reads.look(studio, instance, chosen)

@@ -31,6 +31,10 @@ NO_RUN = (
     "No trained students yet",
     "Inspect shows what two trained students believe. Train a pair first, then come back.",
 )
+BLIND_PERSON = (
+    "Not shown until labeled",
+    "This person is of val. Whoever labels it must not know what the students say: label it on Correct first.",
+)
 NO_ERRORS = "No error probability: this run has not predicted this keypoint, or too few labels are held out."
 BLIND = "No error probability: people of val are blind, so that labels stay unbiased."
 
@@ -194,7 +198,7 @@ def label_words(name: str, v: int, taught: bool, person: dict[str, Any], absent:
         if person.get("split") == "val":
             return f"{words}. This is a val person: the label judges the students, it teaches none."
         if person.get("fold"):
-            return f"{words}. It is in the held-out fold, which chooses checkpoints and teaches nobody."
+            return f"{words}. It is in the held-out fold: with data.hold_fold it judges and teaches nobody."
         return f"{words}: both students learn from the label, not from the pool."
     if not taught:
         return (

@@ -14,6 +14,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from posestudio.studio.demo import make_demo
+from posestudio.studio.studio import Studio
 from tests.ui.browsers import App, Seen, watched
 from tests.ui.test_looks import read
 
@@ -211,6 +212,19 @@ def test_next_person_layers_and_slider(app: App, seen: Seen):
     page.get_by_text("There is no person 99999").wait_for()
     assert page.get_by_label("Person", exact=True).input_value() == "3"
     seen.complaints.clear()  # the browser itself notes the 404
+
+
+def test_a_val_person_without_labels_is_not_shown(app: App, seen: Seen):
+    studio, page = Studio(app.project), seen.page
+    image = next(row["image_id"] for row in studio.call("people", split="val"))
+    (person,) = studio.call("add_people", image_id=image, boxes_xywh=[[5, 5, 40, 60]], who="me")
+    page.goto(f"{app.address}/inspect?instance={person}")
+    page.get_by_text("Not shown until labeled").wait_for()
+    assert page.locator("#pi-person").input_value() == str(person)
+    assert page.locator("canvas").count() == 0
+    page.keyboard.press("ArrowUp")
+    page.locator(".pi-card").first.wait_for()
+    assert page.locator("#pi-person").input_value() != str(person)
 
 
 def test_a_second_studio_is_refused_and_the_first_closes_cleanly(app: App):

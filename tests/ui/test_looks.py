@@ -227,3 +227,16 @@ def test_a_person_or_run_that_is_not_there_is_refused_in_words(tmp_path, monkeyp
         assert answer.status_code == 404 and "999" in answer.json()["error"]["message"]
         answer = asked(studio, "/api/inspect/logged?instance=1&run=0001-calm-owl")
         assert answer.status_code == 404 and answer.json()["error"]["kind"] == "not_found"
+
+
+def test_a_val_person_without_labels_stays_blind(tmp_path, monkeypatch):
+    made = edited.make(tmp_path)
+    monkeypatch.setattr(reads, "runs", lambda _: [(edited.RUN, "a run")])
+    monkeypatch.setattr(reads, "look", lambda *_: pytest.fail("the students were asked"))
+    with Studio(made.folder, hold=True) as studio:
+        blind = next(
+            one for one in made.val if not studio.call("person", instance_id=one)["reviewed"]
+        )
+        found = asked(studio, f"/api/inspect?instance={blind}").json()
+        assert found["empty"][0] == texts.BLIND_PERSON[0]
+        assert found["place"]["instance"] == blind and {"before", "after"} <= set(found["place"])

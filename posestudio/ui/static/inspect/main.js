@@ -87,7 +87,7 @@ class Inspect {
 
   /** The person before (-1) or after (1). */
   step(by) {
-    const to = by < 0 ? this.look?.place.before : this.look?.place.after;
+    const to = by < 0 ? this.place?.before : this.place?.after;
     this.heading = by;
     if (to !== null && to !== undefined) this.go(to);
   }
@@ -100,7 +100,7 @@ class Inspect {
     const slow = setTimeout(() => { this.wait.hidden = false; }, SLOW);
     try {
       const look = this.#keep(this.#known(wanted) ?? (await ask(wanted, this.setup.project, this.loading.signal)));
-      if (look.empty) return this.#nothing(look.empty);
+      if (look.empty) return this.#nothing(look.empty, look.place);
       if (look.asked_run) this.toasts.say(`There is no run ${look.asked_run} with students; this is ${look.run}.`);
       this.state = { ...wanted, instance: look.place.instance, run: look.run };
       this.look = look;
@@ -148,7 +148,9 @@ class Inspect {
     }
   }
 
-  #nothing([what, next]) {
+  #nothing([what, next], place = this.place) {
+    this.look = null;
+    this.#at(place);
     this.stripBox.replaceChildren();
     this.side.replaceChildren();
     this.scales.hidden = true;
@@ -178,9 +180,7 @@ class Inspect {
     this.scales.hidden = false;
     this.body.classList.remove("pi-empty");
     this.#address();
-    this.number.value = look.place.instance;
-    this.before.disabled = look.place.before === null;
-    this.after.disabled = look.place.after === null;
+    this.#at(look.place);
     this.runs.replaceChildren(...look.runs.map(([id, words]) => el("option", { value: id, selected: id === look.run }, words)));
     this.correct.href = `correct?instance=${look.place.instance}&run=${encodeURIComponent(look.run)}`;
     const focus = this.stripBox.contains(document.activeElement);
@@ -189,6 +189,15 @@ class Inspect {
     this.#showSide(chosen);
     this.#showMain(chosen);
     this.#aim(null);
+  }
+
+  /** Say which person this is, and where the buttons before and after lead. */
+  #at(place) {
+    this.place = place;
+    this.number.value = place?.instance ?? "";
+    this.before.disabled = (place?.before ?? null) === null;
+    this.after.disabled = (place?.after ?? null) === null;
+    if (place) this.correct.href = `correct?instance=${place.instance}`;
   }
 
   #showSide(chosen) {
@@ -312,9 +321,9 @@ class Inspect {
   }
 
   #key(event) {
-    if (!isFree(event) || !this.look) return;
     const arrows = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
     const [dx, dy] = arrows[event.key] ?? [0, 0];
+    if (!isFree(event) || !(this.look || (this.place && dy && !event.shiftKey))) return;
     if (event.shiftKey && (dx || dy)) this.#nudge(dx, dy);
     else if (dx) this.#turn(dx);
     else if (dy) this.step(dy);

@@ -3,7 +3,7 @@
    Boxes are [x, y, width, height] in image pixels and count from corners: the first pixel reaches from 0 to 1. */
 
 import { el, set, sv } from "../editor/dom.js";
-import { Camera, HANDLES, boxBetween, dragged, finite, round } from "../editor/geometry.js";
+import { Camera, HANDLES, boxBetween, dragged, finite, resized, round } from "../editor/geometry.js";
 
 const SLACK = { mouse: 3, pen: 4, touch: 8 };
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
@@ -252,8 +252,8 @@ export class Boxes {
     const arrow = ARROWS[event.key];
     const step = event.shiftKey ? 10 : 1;
     if (arrow) this.#change(person, dragged(person.box, "move", arrow[0] * step, arrow[1] * step, this.size));
-    else if (event.key === "+" || event.key === "=") this.#change(person, scaled(person.box, GROW, this.size));
-    else if (event.key === "-") this.#change(person, scaled(person.box, 1 / GROW, this.size));
+    else if (event.key === "+" || event.key === "=") this.#change(person, resized(person.box, GROW, this.size));
+    else if (event.key === "-") this.#change(person, resized(person.box, 1 / GROW, this.size));
     else if (event.key === "Delete" || event.key === "Backspace") this.on.removed(person);
     else return;
     event.preventDefault();
@@ -277,12 +277,6 @@ export class Boxes {
     this.#nudged = null;
     if (nudged && nudged.before.some((value, i) => value !== nudged.person.box[i])) this.on.changed(nudged.person, nudged.before);
   }
-}
-
-/** A box scaled around its center, inside the photo. */
-export function scaled([x, y, w, h], factor, size) {
-  const [cx, cy] = [x + w / 2, y + h / 2];
-  return boxBetween([cx - (w * factor) / 2, cy - (h * factor) / 2], [cx + (w * factor) / 2, cy + (h * factor) / 2], size);
 }
 
 /** A box from typed numbers, or null when they make none. */

@@ -300,6 +300,8 @@ export class Intake {
   async #add(files, { boxes, split, group }) {
     const { page } = this;
     this.busy = true;
+    const stay = (event) => event.preventDefault(); // the browser asks whether to leave
+    window.addEventListener("beforeunload", stay);
     const adding = new Adding(page.server, () => page.overview.token, page.edits.who, (how) => shown.tell(how));
     const shown = progress(() => adding.stop());
     this.panel.replaceChildren(shown.node);
@@ -314,6 +316,7 @@ export class Intake {
     const ways = el("p.pg-row", {}, button("Close", () => { this.panel.hidden = true; }));
     this.panel.replaceChildren(done, ways);
     this.busy = false;
+    window.removeEventListener("beforeunload", stay);
     await page.came(total);
     if (bare.length && boxes === "detect") await this.detect(bare);
     ways.prepend(...this.#next(total, boxes)); // a search ends when the page is left

@@ -54,7 +54,7 @@ LEFT JOIN (
     WHERE instance_id IN (SELECT instance_id FROM instances WHERE image_id IN (SELECT unnest($images::BIGINT[])))
     GROUP BY instance_id
 ) USING (instance_id)
-WHERE NOT b.hidden AND image_id IN (SELECT unnest($images::BIGINT[])) ORDER BY instance_id
+WHERE b.hidden = $hidden AND image_id IN (SELECT unnest($images::BIGINT[])) ORDER BY instance_id
 """
 
 _needed: WeakKeyDictionary[Database, tuple[int, list[int]]] = WeakKeyDictionary()
@@ -123,7 +123,8 @@ def photo(store: Store, image_id: int, *, sort: str = "oldest", **asked: Any) ->
 
     Returns:
         The fields of `page`'s images, and hidden, place (from 0; None where it does not fit), total, before and after
-        (ids or None), group (ids of the other photos of its group, up to 200).
+        (ids or None), group (ids of the other photos of its group, up to 200), away (people who were hidden one by one,
+        as people; of a hidden photo nobody: they come back with it).
 
     Raises:
         NotFound: no such image.
@@ -156,6 +157,7 @@ def photo(store: Store, image_id: int, *, sort: str = "oldest", **asked: Any) ->
     return {
         **row, **(places[0] if places else nowhere), "group": [one["image_id"] for one in near],
         "people": _people(store, [image_id]).get(image_id, []),
+        "away": [] if row["hidden"] else _people(store, [image_id], hidden=True).get(image_id, []),
     }  # fmt: skip
 
 
@@ -224,9 +226,10 @@ def _count(store: Store, sql: str, params: dict[str, Any]) -> int:
     return _named(store, f"{sql} SELECT count(*) AS total FROM chosen", params)[0]["total"]
 
 
-def _people(store: Store, image_ids: list[int]) -> dict[int, list[Row]]:
+def _people(store: Store, image_ids: list[int], *, hidden: bool = False) -> dict[int, list[Row]]:
     """People of some photos by photo, with their box, how far they are labeled, and what stands of them."""
-    rows = _named(store, _PEOPLE, {"images": image_ids, "needed": needed_keypoints(store)})
+    asked = {"images": image_ids, "needed": needed_keypoints(store), "hidden": hidden}
+    rows = _named(store, _PEOPLE, asked)
     standing: dict[int, list[str]] = {}
     for row in marks.standing(store) if rows else []:
         standing.setdefault(row["instance_id"], []).append(row["kind"])

@@ -9,7 +9,7 @@ from posestudio.store import gallery as pages
 from posestudio.store.database import Store
 from posestudio.store.snapshots import OPEN
 from posestudio.studio import queue, standing, verbs_runs
-from posestudio.studio.documents import ERROR_LIMIT
+from posestudio.studio.documents import error_limit
 from posestudio.studio.standing import Standing
 
 Record = dict[str, Any]
@@ -33,13 +33,14 @@ def gallery(
     """A page of photos; see `store.gallery.page` for what is not said here.
 
     Sort "doubt" and `doubtful` (only photos with a person at least as doubtful as the project's limit of errors) go by
-    a run's predictions, or an imported model's; the newest when `run` is absent. Then the page also has run_id and
-    calibrated.
+    a run's predictions, or an imported model's; the newest when `run` is absent. Then the page also has run_id,
+    calibrated and error_limit. Where doubts are not calibrated, no photo is `doubtful`: nothing says how likely an
+    error is.
     """
-    doubts, about = _doubts(store, run, doubtful or sort == "doubt")
+    doubts, about = _doubts(store, run, doubtful, sort)
     page = pages.page(
         store, split=split, status=status, mark=mark, name=name, doubts=doubts,
-        least=ERROR_LIMIT if doubtful else None, sort=sort, limit=limit, offset=offset,
+        least=about["error_limit"] if doubtful else None, sort=sort, limit=limit, offset=offset,
     )  # fmt: skip
     return {**page, **about}
 
@@ -56,10 +57,10 @@ def photo(
     sort: str = "oldest",
 ) -> Record:
     """One photo with its neighbors among those that fit; see `store.gallery.photo`, arguments as in `gallery`."""
-    doubts, about = _doubts(store, run, doubtful or sort == "doubt")
+    doubts, about = _doubts(store, run, doubtful, sort)
     found = pages.photo(
         store, image_id, split=split, status=status, mark=mark, name=name, doubts=doubts,
-        least=ERROR_LIMIT if doubtful else None, sort=sort,
+        least=about["error_limit"] if doubtful else None, sort=sort,
     )  # fmt: skip
     return {**found, **about}
 
@@ -103,8 +104,8 @@ def overview(store: Store) -> Record:
 
     Returns:
         project_id, counts as `splits`, statuses (photos by status), runs (that left students), keypoints, assumed
-        (whether the skeleton is COCO's because no file brought one), val (offer: people that could be set aside now,
-        labeled: people of train).
+        (whether the skeleton is COCO's because no file brought one), error_limit, val (offer: people that could be set
+        aside now, labeled: people of train).
     """
     counts = splits.counts(store)
     train = counts["splits"]["train"]
@@ -119,6 +120,7 @@ def overview(store: Store) -> Record:
         "runs": sum(row["usable"] for row in verbs_runs.list_runs(store)),
         "keypoints": len(skeleton.keypoints) if skeleton else 0,
         "assumed": bool(assumed) and not counts["labeled"],
+        "error_limit": error_limit(store),
         "val": {"offer": 0 if counts["splits"]["val"]["people"] else wanted, "labeled": labeled},
     }
 
@@ -128,19 +130,17 @@ def _model(store: Store, run: str | None) -> str | None:
 
 
 def _doubts(
-    store: Store, run: str | None, wanted: bool
+    store: Store, run: str | None, doubtful: bool, sort: str
 ) -> tuple[list[tuple[int, float]] | None, Record]:
-    """How doubtful everybody is, and what that is by; nothing unless wanted."""
-    if not wanted:
+    """How doubtful everybody is, and what that is by; nothing unless the page is filtered or sorted by it."""
+    if not doubtful and sort != "doubt":
         return None, {}
-    name = _model(store, run)
-    if name is None:
-        return [], {"run_id": None, "calibrated": False}
-    known = standing.now(store, name)
-    return _ranking(known), {
-        "run_id": name,
-        "calibrated": known.doubts.probability is not None,
-    }
+    about = {"run_id": _model(store, run), "calibrated": False, "error_limit": error_limit(store)}
+    if about["run_id"] is None:
+        return [], about
+    known = standing.now(store, about["run_id"])
+    about["calibrated"] = known.doubts.probability is not None
+    return [] if doubtful and not about["calibrated"] else _ranking(known), about
 
 
 def _ranking(known: Standing) -> list[tuple[int, float]]:

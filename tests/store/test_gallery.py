@@ -172,3 +172,16 @@ def test_hidden_photos_are_shown_only_when_asked_for(store, shown):
     assert gallery.statuses(store)["hidden"] == 2
     assert gallery.photo(store, 5)["hidden"] and gallery.photo(store, 5)["people"] == []
     assert gallery.photo(store, 6, status="open")["before"] is None
+
+
+def test_a_photo_names_who_was_hidden_on_it_but_not_who_went_with_it(store, shown):
+    image = people.get(store, shown[0])["image_id"]
+    other = people.add(store, image, (1, 1, 9, 9), who="me")["instance_id"]
+    assert gallery.photo(store, image)["away"] == []
+    people.set_hidden(store, shown[0], True, who="me")
+    found = gallery.photo(store, image)
+    assert [row["instance_id"] for row in found["people"]] == [other]
+    assert [row["instance_id"] for row in found["away"]] == [shown[0]]
+    assert found["away"][0]["reviewed"] and found["away"][0]["box_xywh"]
+    photos.hide(store, [image], True, who="me", edit_id="away")
+    assert gallery.photo(store, image)["away"] == []

@@ -1,5 +1,6 @@
 """The Images page's routes over a real studio: filters by address, doubts, deeds on many photos, and refusals."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,8 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from posestudio.core.skeleton import COCO17
-from posestudio.studio import photos
+from posestudio.studio import photos, standing
+from posestudio.studio.documents import ERROR_LIMIT
 from posestudio.studio.studio import Studio, create
 from posestudio.ui import answers, gallery
 from tests import edited
@@ -83,6 +85,30 @@ def test_the_most_doubtful_photos_come_first_and_alone(page, made):
     assert values == sorted(values, reverse=True) and len(values) == edited.OPEN
     found = page.get("gallery", doubtful="1")
     assert 0 < found["total"] <= edited.OPEN and found["calibrated"]
+
+
+def test_doubtful_goes_by_the_projects_limit_of_errors(page):
+    plain = page.get("gallery", doubtful="1")
+    assert plain["error_limit"] == ERROR_LIMIT and plain["total"] > 0
+    try:
+        page.studio.call("set_error_limit", limit=1.0)
+        assert page.get("gallery", doubtful="1")["total"] == 0
+        assert page.get("overview")["error_limit"] == 1.0
+    finally:
+        page.studio.call("set_error_limit", limit=ERROR_LIMIT)
+
+
+def test_nobody_is_doubtful_by_uncalibrated_doubts(page, monkeypatch):
+    now = standing.now
+
+    def uncalibrated(store, run_id):
+        known = now(store, run_id)
+        return replace(known, doubts=replace(known.doubts, probability=None))
+
+    monkeypatch.setattr(standing, "now", uncalibrated)
+    found = page.get("gallery", doubtful="1", sort="doubt")
+    assert found["total"] == 0 and found["run_id"] == edited.RUN and not found["calibrated"]
+    assert page.get("gallery", sort="doubt")["total"] > 0
 
 
 def test_the_overview_counts_and_offers(page, made):

@@ -187,6 +187,19 @@ def test_filters_find_photos_and_stand_in_the_address(shared, look):
     expect(page.locator(".pg-card")).to_have_count(edited.OPEN)
 
 
+def test_doubtful_says_when_nothing_is_known_of_errors(shared, look):
+    page = look(shared).page
+    page.goto(shared.address + "/?doubtful=1")
+    page.locator(".pg-card").first.wait_for()
+    assert "20 %" in (page.get_by_text("doubtful", exact=True).get_attribute("title") or "")
+    nobody = {"total": 0, "images": [], "run_id": edited.RUN, "calibrated": False}
+    page.route("**/api/gallery?*doubtful=1*", lambda route: route.fulfill(json=nobody))
+    page.reload()
+    page.get_by_text("Nobody is known to be doubtful").wait_for()
+    page.get_by_role("button", name="All photos").click()
+    page.locator(".pg-card").first.wait_for()
+
+
 def test_many_photos_change_split_and_come_back_from_hiding(made, start, look):
     app = start(made.folder)
     page = look(app).page
@@ -412,6 +425,64 @@ def test_a_late_refusal_brings_nobody_onto_another_photo(shared, look):
     expect(page.locator(".pg-box")).to_have_count(1)
 
 
+def test_whoever_was_hidden_comes_back_from_the_photo_any_time_later(shared, look):
+    app, page = shared, look(shared).page
+    page.goto(app.address + "/?image=10")
+    (person,) = boxes(app, 10)
+    hide_first(page)
+    saved(page)
+    page.get_by_text("1 hidden person", exact=True).wait_for()
+    page.reload()
+    page.get_by_role("button", name=f"Bring back person {person}").click()
+    expect(page.locator(".pg-box")).to_have_count(1)
+    expect(page.locator(".pg-away")).to_have_count(0)
+    saved(page)
+    assert list(boxes(app, 10)) == [person]
+    page.keyboard.press("Control+z")
+    expect(page.locator(".pg-box")).to_have_count(0)
+    saved(page)
+    assert boxes(app, 10) == {}
+    page.get_by_role("button", name=f"Bring back person {person}").click()
+    saved(page)
+    assert list(boxes(app, 10)) == [person]
+
+
+@pytest.mark.parametrize("runs", [0, 1])
+def test_the_students_look_at_boxes_that_are_drawn_or_moved(made, start, look, runs):
+    app = start(made.folder)
+    page = look(app).page
+
+    def with_runs(route: Route) -> None:
+        route.fulfill(json={**route.fetch().json(), "runs": runs})
+
+    page.route("**/api/overview", with_runs)
+    looked: list[str] = []
+
+    def predicted(route: Route) -> None:
+        looked.append(route.request.url.split("/")[-2])
+        route.fulfill(json={"document": {}})
+
+    page.route("**/api/people/*/predict", predicted)
+    (image,) = {row["image_id"] for row in asked(app, "/api/gallery?status=open&limit=1")["images"]}
+    (val,) = {row["image_id"] for row in asked(app, "/api/gallery?split=val&limit=1")["images"]}
+    for one in (val, image):
+        page.goto(f"{app.address}/?image={one}")
+        page.locator(".pg-box").first.wait_for()
+        known = boxes(app, one)
+        drag(page, (20, 30), (50, 200))
+        saved(page)
+        (fresh,) = set(boxes(app, one)) - set(known)
+    for _ in range(4):
+        page.locator(".pg-box[aria-pressed=true]").press("ArrowRight")
+    saved(page)
+    page.wait_for_timeout(1500)
+    page.get_by_label("width").fill("44.5")
+    page.get_by_label("width").press("Enter")
+    saved(page)
+    page.wait_for_timeout(1500)
+    assert looked == [str(fresh)] * 2 * runs
+
+
 def test_undo_after_a_refresh_is_seen(made, start, look):
     app = start(made.folder)
     page = look(app).page
@@ -536,6 +607,13 @@ def test_every_one_of_many_photos_gets_its_box(tmp_path, start, look):
     assert sum(asked_for, []) == numbers
 
 
+ASKS_TO_STAY = """() => {
+  const leaving = new Event('beforeunload', { cancelable: true });
+  window.dispatchEvent(leaving);
+  return leaving.defaultPrevented;
+}"""
+
+
 @pytest.mark.parametrize("held_at", ["take", "?name=25.png"])
 def test_stop_ends_what_is_being_sent_and_tells_what_came_in(tmp_path, start, look, held_at):
     """Of 26 files 24 are taken in together; stopped while these come in, or while the others are sent."""
@@ -547,12 +625,14 @@ def test_stop_ends_what_is_being_sent_and_tells_what_came_in(tmp_path, start, lo
     page.locator("#pg-files").set_input_files(given(*((f"{n}.png", png(n)) for n in range(26))))
     page.get_by_role("button", name="Add 26 files").click()
     request = next_of(page, held)
+    assert page.evaluate(ASKS_TO_STAY)
     page.get_by_role("button", name="Stop").click()
     if held_at == "take":
         page.get_by_text("Stopping …").wait_for()
         request.continue_()
     page.get_by_text("24 photos added").wait_for()
     page.get_by_text("Stopped: 2 of 26 files did not come in.").wait_for()
+    assert not page.evaluate(ASKS_TO_STAY)
     assert asked(app, "/api/overview")["counts"]["images"] == 24
     ended = tmp_path / "project" / "cache" / "uploads"
     assert [path for path in ended.rglob("*") if path.is_file()] == []

@@ -1,6 +1,6 @@
 /* Filters and order of the grid. */
 
-import { el } from "../editor/dom.js";
+import { el, percent } from "../editor/dom.js";
 import { button, heard } from "../shared/page.js";
 import { MARKS, STATUS } from "./grid.js";
 
@@ -20,6 +20,7 @@ export function filters(asked, overview, apply) {
   const runs = overview.models.map(({ model }) => [model, overview.run_words[model] ?? model]);
   const run = choose("run", "Doubt by the predictions of", [["", "doubt by newest run"], ...runs]);
   const doubtful = heard(el("input", { type: "checkbox" }), { change: () => set({ doubtful: doubtful.checked ? "1" : "" }) });
+  const likely = `Photos with somebody whose three most doubtful open keypoints are wrong with a mean probability of ${percent(overview.error_limit)} or more`;
   let timer = null;
   const name = heard(el("input.ps-field", { type: "search", placeholder: "file name", "aria-label": "Find by file name" }), {
     input: () => { clearTimeout(timer); timer = setTimeout(() => set({ name: name.value.trim() }), WAIT); },
@@ -27,7 +28,7 @@ export function filters(asked, overview, apply) {
   const fields = { split, mark, sort, run, name };
   const node = el("div.pg-filter", { role: "search", "aria-label": "Which photos" },
     el("div.pg-statuses", { role: "group", "aria-label": "Status" }, ...statuses), split, mark, name,
-    el("span.pg-gap"), runs.length ? el("label.pg-check-label", { title: "Photos with somebody whose most doubtful keypoints are likely wrong" }, doubtful, "doubtful") : null,
+    el("span.pg-gap"), runs.length ? el("label.pg-check-label", { title: likely }, doubtful, "doubtful") : null,
     runs.length > 1 ? run : null, sort);
   const words = { "": "All", hidden: "Hidden", ...Object.fromEntries(Object.entries(STATUS).map(([key, { words: said }]) => [key, said[0].toUpperCase() + said.slice(1)])) };
   let numbers = {};

@@ -40,9 +40,17 @@ export const nothingYet = () => el("div.ps-empty.pg-first", {}, el("b", {}, "No 
   el("p", {}, "Drop photos, folders, zips, videos or COCO keypoint files anywhere on this page, or add them with the buttons above."),
   el("p.ps-quiet", {}, "Photos are copied into the project on this machine and go nowhere else."));
 
-/** What stands there when the filters leave none; all(): take them away. */
-export const nothingFits = (all) => el("div.ps-empty", {}, el("b", {}, "No photo fits"), el("p", {}, "Choose other filters, or all photos."),
-  el("p", {}, button("All photos", all)));
+/** What stands there when the filters leave none; all(): take them away. why: [title, words] where there is more to say. */
+export const nothingFits = (all, why) => el("div.ps-empty", {}, el("b", {}, why?.[0] ?? "No photo fits"),
+  el("p", {}, why?.[1] ?? "Choose other filters, or all photos."), el("p", {}, button("All photos", all)));
+
+/** Why nobody can be called doubtful, as [title, words]; null when somebody could. found: a page of /api/gallery. */
+export function noDoubts({ run_id: run, calibrated }) {
+  if (calibrated) return null;
+  if (run === null) return ["Nobody is predicted yet", "So nobody is doubtful. Train a pair of students on the page Train first."];
+  return ["Nobody is known to be doubtful", `How often ${run} errs is not known: too few labels that it has not learned. Label some people on Correct, `
+    + "or look at the photos in the order “most doubtful first”."];
+}
 
 /** How many photos stand in a row. */
 export function columns(root) {

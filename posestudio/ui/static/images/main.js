@@ -7,7 +7,7 @@ import { Toasts, button, heard, isFree, keysDialog, many } from "../shared/page.
 import { Intake, choosers } from "./adding.js";
 import { Edits } from "./edits.js";
 import { filters } from "./filters.js";
-import { Selection, columns, grid, nothingFits, nothingYet, pager, writeDoubts } from "./grid.js";
+import { Selection, columns, grid, noDoubts, nothingFits, nothingYet, pager, writeDoubts } from "./grid.js";
 import { path } from "./path.js";
 import { KEYS as PHOTO_KEYS, PhotoView } from "./photo.js";
 
@@ -130,7 +130,7 @@ class Images {
       if (this.asked.sort === "doubt" && this.found.run_id === null) this.toasts.say("Nobody is predicted yet, so nobody is doubtful: train a pair of students first.");
     } else {
       const { counts, statuses } = this.overview;
-      this.body.replaceChildren(counts.images || statuses.hidden ? nothingFits(() => this.filter.clear()) : nothingYet());
+      this.body.replaceChildren(counts.images || statuses.hidden ? nothingFits(() => this.filter.clear(), this.asked.doubtful && noDoubts(this.found)) : nothingYet());
     }
   }
 

@@ -4,6 +4,7 @@ import { clock, el, set } from "../editor/dom.js";
 import { button, heard, many } from "../shared/page.js";
 import { Boxes, typed } from "./boxes.js";
 import { markWords, statusOf } from "./grid.js";
+import { Looks } from "./looks.js";
 
 export const KEYS = [
   ["drag", "draw a box on empty ground, move one, scale it by its handles"], ["B", "a new box in the middle"],
@@ -13,10 +14,11 @@ export const KEYS = [
 ];
 
 export class PhotoView {
-  /** page: {edits, toasts, overview, intake, close(), go(image), setSplit(), hidePhotos(), counted()}. */
+  /** page: {edits, server, asked, toasts, overview, intake, close(), go(image), setSplit(), hidePhotos(), counted()}. */
   constructor(page) {
     this.page = page;
     this.undo = [];
+    this.looks = new Looks(page);
     this.boxes = new Boxes({
       select: () => this.#drawSide(), changed: (person, before) => this.#moved(person, before),
       added: (box) => this.#add(box), removed: (person) => this.#hide(person),
@@ -63,11 +65,13 @@ export class PhotoView {
     this.before.disabled = photo.before === null;
     this.after.disabled = photo.after === null;
     this.split.value = photo.split;
-    const shown = same ? this.people : []; // undo knows these objects
-    this.people = photo.people.map((given) => {
+    const shown = same ? [...this.people, ...this.away] : []; // undo knows these objects
+    const known = (given) => {
       const person = this.#person(given);
       return Object.assign(shown.find(({ key }) => key === person.key) ?? {}, person);
-    });
+    };
+    this.people = photo.people.map(known);
+    this.away = photo.away.map(known);
     if (same) this.boxes.set(this.people);
     else this.boxes.show(`media/${photo.image_id}`, [photo.width, photo.height], this.people);
     this.#drawSide();
@@ -76,7 +80,7 @@ export class PhotoView {
 
   #person(person) {
     const [words, kind] = statusOf(person, this.page.overview.keypoints);
-    return { ...person, image: this.photo.image_id, key: String(person.instance_id), name: String(person.instance_id), box: [...person.box_xywh], kind,
+    return { ...person, image: this.photo.image_id, split: this.photo.split, key: String(person.instance_id), name: String(person.instance_id), box: [...person.box_xywh], kind,
       status: words, words: `Person ${person.instance_id}, ${words}` };
   }
 
@@ -93,7 +97,7 @@ export class PhotoView {
 
   #add(box) {
     const fresh = {
-      image: this.photo.image_id, key: crypto.randomUUID(), name: "new", box, kind: "open", status: "not labeled", words: "A new person, not labeled",
+      image: this.photo.image_id, split: this.photo.split, key: crypto.randomUUID(), name: "new", box, kind: "open", status: "not labeled", words: "A new person, not labeled",
       instance_id: null, marks: [], placed: 0, absent: 0, reviewed: false, iscrowd: false,
     };
     this.people.push(fresh);
@@ -106,6 +110,7 @@ export class PhotoView {
       this.boxes.set(this.people);
       this.#drawSide();
       this.page.counted();
+      this.#look(fresh, id);
       return id;
     });
     fresh.known.catch((error) => this.#failed(error, () => this.#remove(fresh)));
@@ -115,29 +120,53 @@ export class PhotoView {
 
   #moved(person, before) {
     const now = [...person.box];
-    this.#send(person, (id) => this.page.edits.box(id, now), () => { person.box = before; this.boxes.draw(); });
+    this.#send(person, (id) => this.#sendBox(person, id, now), () => { person.box = before; this.boxes.draw(); });
     this.#did("move", () => {
       person.box = before;
       this.boxes.draw();
       this.#drawSide();
-      this.#send(person, (id) => this.page.edits.box(id, before));
+      this.#send(person, (id) => this.#sendBox(person, id, before));
     });
     this.#drawSide();
   }
 
+  async #sendBox(person, id, box) {
+    await this.page.edits.box(id, box);
+    this.#look(person, id);
+  }
+
+  /** The students look at a box that is saved; whoever is labeled, a region to ignore or of val is left alone. */
+  #look(person, id) {
+    if (!person.reviewed && !person.iscrowd && person.split !== "val") this.looks.ask(id);
+  }
+
   #hide(person, tell = true) {
-    this.#remove(person);
+    this.#putAway(person);
     this.#send(person, (id) => this.page.edits.hide(id), () => this.#bringBack(person));
     this.page.counted();
     if (!tell) return;
     const back = () => {
       this.undo = this.undo.filter((one) => one !== deed);
       this.#bringBack(person);
-      this.#send(person, (id) => this.page.edits.restore(id), () => this.#remove(person));
+      this.#send(person, (id) => this.page.edits.restore(id), () => this.#putAway(person));
       this.page.counted();
     };
     const deed = this.#did(`hiding person ${person.name}`, back);
     this.page.toasts.say(`Person ${person.name} is hidden. Labels are kept.`, ["Undo", back]);
+  }
+
+  /** Bring somebody back who was hidden, perhaps long ago. */
+  #restore(person) {
+    this.#bringBack(person);
+    this.#send(person, (id) => this.page.edits.restore(id), () => this.#putAway(person));
+    this.page.counted();
+    this.#did(`bringing back person ${person.name}`, () => this.#hide(person, false));
+    this.#drawSide();
+  }
+
+  #putAway(person) {
+    if (person.image === this.photo.image_id && !this.away.includes(person)) this.away.push(person);
+    this.#remove(person);
   }
 
   #remove(person) {
@@ -150,6 +179,7 @@ export class PhotoView {
   /** Somebody is there again, unless another photo is shown by now. */
   #bringBack(person) {
     if (person.image !== this.photo.image_id || this.people.some(({ key }) => key === person.key)) return;
+    this.away = this.away.filter(({ key }) => key !== person.key);
     this.people.push(person);
     this.boxes.set(this.people);
     this.boxes.select(person);
@@ -192,8 +222,16 @@ export class PhotoView {
     const facts = [["Photo", `${this.photo.width} x ${this.photo.height} px, image ${this.photo.image_id}`]];
     if (group) facts.push(["Group", `moves between splits with ${many(group, "other photo")}`]);
     this.side.replaceChildren(el("h3", {}, many(this.people.length, "person", "people")), ...(empty ? [empty] : []),
-      el("ul.pg-rows", {}, ...rows), el("dl.ps-facts", {}, ...facts.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)])),
+      el("ul.pg-rows", {}, ...rows), ...this.#awayRows(), el("dl.ps-facts", {}, ...facts.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)])),
       button("Hide this photo", () => this.page.hidePhotos([this.photo.image_id]), "button.ps-button"));
+  }
+
+  /** Who was hidden on this photo, with the way back. */
+  #awayRows() {
+    if (!this.away.length) return [];
+    const rows = this.away.map((person) => el("li", {}, el("span", {}, el("b", {}, `Person ${person.name}`), ` ${person.status}`),
+      button("Bring back", () => this.#restore(person), "button.ps-button", { "aria-label": `Bring back person ${person.name}` })));
+    return [el("h3", {}, `${many(this.away.length, "hidden person", "hidden people")}`), el("ul.pg-rows.pg-away", {}, ...rows)];
   }
 
   #row(person, open) {

@@ -1,10 +1,11 @@
 """A COCO keypoint file into the store: all of it in one transaction, or nothing.
 
-Every entry is stored whole beside what is read from it, so that the export gives back what came in.
+Every entry is stored whole beside what is read from it, so that the export gives back what came in. A later state of a
+file that came in before adds whom it adds and changes whom nobody edited here, see `coco_again`.
 """
 
 import json
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -12,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from posestudio.errors import InputError
-from posestudio.store import coco_read, groups, images, labels, media, people, photos
+from posestudio.store import coco_again, coco_read, groups, images, labels, media, people, photos
+from posestudio.store.coco_again import Before, Update
 from posestudio.store.coco_budget import choose
 from posestudio.store.coco_read import CocoAnnotation, CocoFile, CocoImage
 from posestudio.store.database import Cursor, Store, fetch, set_skeleton
@@ -22,9 +24,6 @@ from posestudio.store.labels import NewLabel
 from posestudio.store.media import Picture
 from posestudio.store.media_import import joined
 from posestudio.store.people import NewPerson
-
-LABEL_KEYS = ("keypoints", "num_keypoints")
-"""Fields of an annotation that are not stored for people whose labels are left out."""
 
 
 @dataclass(slots=True)
@@ -38,10 +37,20 @@ class _Plan:
     boxes: str | None
     who: str
     persons: dict[int, list[CocoAnnotation]] = field(default_factory=dict)
+    before: dict[int, Before] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def keeps_labels(self, image: CocoImage) -> bool:
         return self.chosen is None or image.coco_id in self.chosen
+
+    def new_people(self, image: CocoImage) -> list[CocoAnnotation]:
+        if image.coco_id in self.before:
+            return self.before[image.coco_id].new
+        return self.persons.get(image.coco_id, [])
+
+    def source_of(self, one: CocoAnnotation, new: int) -> int:
+        """The source that a new person belongs to: the one that brought the image before, or the new one."""
+        return self.before[one.image_id].entry.source_id if one.image_id in self.before else new
 
     def split_of(self, image: CocoImage) -> str:
         return self.split if self.keeps_labels(image) else "unlabeled"
@@ -77,8 +86,10 @@ def import_coco(
         progress: told after every image.
 
     Returns:
-        Counts (images, added, already, unchanged, people, labeled_images, labeled_people, keypoints, near), splits
-        (images by split), source_id (None when nothing was new), faults (what was skipped) and warnings, a line each.
+        Counts (images, added, already, unchanged, people, updated, edited, labeled_images, labeled_people, keypoints,
+        near), splits (images by split), source_id (None when no image was new to this file), faults (what was skipped)
+        and warnings, a line each. updated: people whom an earlier state of the file brought and whose entry changed.
+        edited: such people who were edited here, which is left alone.
 
     Raises:
         InputError: the file or an option has faults. The store is as it was.
@@ -149,35 +160,35 @@ def _leave_out(parsed: CocoFile, kept: set[int]) -> None:
 def _insert(cursor: Cursor, plan: _Plan) -> dict[str, Any]:
     set_skeleton(cursor, plan.file.skeleton)
     known = images.known(cursor, [picture.sha256 for _, picture in plan.pairs])
-    unchanged = _unchanged(cursor, plan, known)
-    fresh = [pair for pair in plan.pairs if pair[0].coco_id not in unchanged]
+    there = {image.coco_id: known[p.sha256] for image, p in plan.pairs if p.sha256 in known}
+    plan.before = coco_again.find(cursor, there, plan.persons)
+    labeled = {image.coco_id for image, _ in plan.pairs if plan.keeps_labels(image)}
+    changes = coco_again.compare(plan.before, labeled)
+    coco_again.update_images(cursor, [image for image, _ in plan.pairs], plan.before)
     report: dict[str, Any] = {
         "source_id": None,
         "images": len(plan.pairs),
         "added": len({p.sha256 for _, p in plan.pairs if p.sha256 not in known}),
         "already": sum(p.sha256 in known for _, p in plan.pairs),
-        "unchanged": len(unchanged),
+        "unchanged": len(changes.same),
         "people": 0,
+        "updated": len(changes.changed),
+        "edited": changes.edited,
         "labeled_images": 0,
         "labeled_people": 0,
         "keypoints": 0,
         "near": 0,
         "splits": {},
         "faults": plan.file.faults + plan.file.dragged,
-        "warnings": plan.file.notes + plan.notes,
+        "warnings": plan.file.notes + plan.notes + changes.notes(),
     }
-    if unchanged:
-        report["warnings"].append(
-            f"{len(unchanged):,} images were already there with the same people; nothing changed for them"
-        )
-        _note_bare(cursor, plan, unchanged, report)
+    settled = plan.before.keys() - changes.touched
+    fresh = [pair for pair in plan.pairs if pair[0].coco_id not in settled]
     if not fresh and plan.pairs:
         return report
-    report["source_id"] = images.add_source(
-        cursor, "coco", media.plain(str(plan.file.path.resolve())), plan.file.header
-    )
     image_ids = _insert_images(cursor, plan, fresh, report, known)
     _insert_people(cursor, plan, fresh, image_ids, report)
+    report["keypoints"] += _update_people(cursor, changes.changed, plan.who)
     return report
 
 
@@ -199,13 +210,21 @@ def _insert_images(
         for image, picture in fresh
     ]
     image_ids = images.add_many(cursor, rows)
+    new = [
+        (i, image)
+        for i, (image, _) in zip(image_ids, fresh, strict=True)
+        if image.coco_id not in plan.before
+    ]
+    if new or not plan.pairs:
+        path = media.plain(str(plan.file.path.resolve()))
+        report["source_id"] = images.add_source(cursor, "coco", path, plan.file.header)
     images.add_image_sources(
         cursor,
         [
             ImageSource(
                 image_id, report["source_id"], image.file_name, place, image.coco_id, image.raw
             )
-            for place, (image_id, (image, _)) in enumerate(zip(image_ids, fresh, strict=True))
+            for place, (image_id, image) in enumerate(new)
         ],
     )
     report["near"] = joined(
@@ -242,10 +261,18 @@ def _insert_people(
     report: dict[str, Any],
 ) -> None:
     place = {image.coco_id: i for i, (image, _) in enumerate(fresh)}
-    given = [one for one in plan.file.annotations if one.image_id in place]
+    new = {id(one) for image, _ in fresh for one in plan.new_people(image)}
+    given = [one for one in plan.file.annotations if id(one) in new]
+    numbers = coco_again.Numbers(cursor, plan.before)
     kept = [plan.keeps_labels(fresh[place[one.image_id]][0]) for one in given]
     rows = [
-        _person(one, image_ids[place[one.image_id]], report["source_id"], keep)
+        _person(
+            one,
+            numbers.of(one),
+            image_ids[place[one.image_id]],
+            plan.source_of(one, report["source_id"]),
+            keep,
+        )
         for one, keep in zip(given, kept, strict=True)
     ]
     ids = people.add_many(cursor, rows, plan.who)
@@ -264,22 +291,50 @@ def _insert_people(
         report["people"] += _whole_images(cursor, plan, fresh, image_ids, report["source_id"])
 
 
-def _person(one: CocoAnnotation, image_id: int, source_id: int, keep: bool) -> NewPerson:
-    raw = one.raw
-    if not keep:
-        raw = {key: value for key, value in raw.items() if key not in LABEL_KEYS}
+def _update_people(cursor: Cursor, updates: Sequence[Update], who: str) -> int:
+    """Bring people whom nobody edited to what the file says now; returns how many keypoints changed."""
+    ids = [one.instance_id for one in updates]
+    new = [one.annotation for one in updates]
+    cursor.execute(
+        """UPDATE instances SET iscrowd = new.iscrowd, area = new.area,
+            area_source = CASE WHEN new.area IS NOT NULL THEN 'given' END, extra = new.extra
+        FROM (SELECT unnest(?::BIGINT[]) AS instance_id, unnest(?::BOOLEAN[]) AS iscrowd,
+            unnest(?::DOUBLE[]) AS area, unnest(?::JSON[]) AS extra) new
+        WHERE instances.instance_id = new.instance_id""",
+        [
+            ids,
+            [one.iscrowd for one in new],
+            [one.area for one in new],
+            [json.dumps(one.raw) for one in updates],
+        ],
+    )
+    people.follow(cursor, {one.instance_id: one.annotation.box_xywh for one in updates}, who)
+    present = labels.placed(cursor, ids)
+    rows = []
+    for one in updates:
+        if one.labeled:
+            wanted = {row.keypoint: row for row in _labels(one.annotation, one.instance_id)}
+            before = present.get(one.instance_id, {})
+            rows += [row for k, row in wanted.items() if before.get(k) != (row.x, row.y, row.v)]
+            rows += [NewLabel(one.instance_id, k, "open") for k in before if k not in wanted]
+    return labels.import_many(cursor, rows, who)
+
+
+def _person(
+    one: CocoAnnotation, raw: dict[str, Any], image_id: int, source_id: int, keep: bool
+) -> NewPerson:
     return NewPerson(
         image_id=image_id,
         box_xywh=one.box_xywh,
         box_source="file",
         source_id=source_id,
-        coco_id=one.coco_id,
-        category_id=one.category_id,
+        coco_id=raw["id"],
+        category_id=raw["category_id"],
         iscrowd=one.iscrowd,
         area=one.area,
         area_source=None if one.area is None else "given",
         reviewed_on_import=keep,
-        extra=raw,
+        extra=coco_again.entry_of(raw, keep),
     )
 
 
@@ -314,67 +369,3 @@ def _whole_images(
         for image_id, picture in empty.items()
     ]
     return len(people.add_many(cursor, rows, plan.who))
-
-
-def _unchanged(cursor: Cursor, plan: _Plan, known: Mapping[str, int]) -> set[int]:
-    """COCO ids of the images that an earlier source already brought with the same entry and the same people."""
-    place = {
-        image.coco_id: known[picture.sha256]
-        for image, picture in plan.pairs
-        if picture.sha256 in known
-    }
-    before = fetch(
-        cursor,
-        """SELECT image_id, source_id, coco_id, extra FROM image_sources
-        WHERE coco_id IS NOT NULL AND image_id IN (SELECT unnest(?::BIGINT[]))""",
-        [list(place.values())],
-    )
-    stored: dict[tuple[int, int], dict[int, Any]] = defaultdict(dict)
-    for row in fetch(
-        cursor,
-        """SELECT image_id, source_id, coco_id, extra FROM instances
-        WHERE coco_id IS NOT NULL AND extra IS NOT NULL AND image_id IN (SELECT unnest(?::BIGINT[]))""",
-        [list(place.values())],
-    ):
-        raw = json.loads(row["extra"])
-        stored[row["source_id"], raw["image_id"]][row["coco_id"]] = raw
-    raws = {image.coco_id: image.raw for image, _ in plan.pairs}
-    same = set()
-    for row in before:
-        coco_id = row["coco_id"]
-        if place.get(coco_id) == row["image_id"] and json.loads(row["extra"]) == raws[coco_id]:
-            given = {one.coco_id: one.raw for one in plan.persons.get(coco_id, [])}
-            if _same_people(stored[row["source_id"], coco_id], given):
-                same.add(coco_id)
-    return same
-
-
-def _note_bare(cursor: Cursor, plan: _Plan, unchanged: set[int], report: dict[str, Any]) -> None:
-    """Say when labels of the file are not taken because their people came in before without labels."""
-    ids = [
-        one.coco_id
-        for image, _ in plan.pairs
-        if image.coco_id in unchanged and plan.keeps_labels(image)
-        for one in plan.persons.get(image.coco_id, [])
-        if one.labeled
-    ]
-    row = cursor.execute(
-        """SELECT count(*) FROM instances WHERE coco_id IN (SELECT unnest(?::BIGINT[]))
-        AND extra IS NOT NULL AND NOT json_exists(extra, '$.keypoints')""",
-        [ids],
-    ).fetchone()
-    if row and row[0]:
-        report["warnings"].append(
-            f"{row[0]:,} of these people came in without labels before and still have none"
-        )
-
-
-def _same_people(stored: dict[int, Any], given: dict[int, dict[str, Any]]) -> bool:
-    if stored.keys() != given.keys():
-        return False
-    for key, raw in given.items():
-        if "keypoints" not in stored[key]:
-            raw = {name: value for name, value in raw.items() if name not in LABEL_KEYS}
-        if raw != stored[key]:
-            return False
-    return True

@@ -14,7 +14,16 @@ from posestudio.store.database import Cursor, Row, Store, fetch, next_ids, now
 from posestudio.store.journal import Conflict
 from posestudio.store.people import require_who
 
-__all__ = ["Conflict", "NewLabel", "current", "history", "import_many", "save_edits", "undo"]
+__all__ = [
+    "Conflict",
+    "NewLabel",
+    "current",
+    "history",
+    "import_many",
+    "placed",
+    "save_edits",
+    "undo",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +44,16 @@ class NewLabel:
 
 
 def import_many(cursor: Cursor, rows: Sequence[NewLabel], who: str = "import") -> int:
-    """In a job: the first labels of people who have none yet; returns how many."""
+    """In a job: labels as a file has them, above what an earlier file said; returns how many.
+
+    Those of people whom somebody has edited are the caller's to leave out.
+    """
     revisions = next_ids(cursor, "label_revisions", len(rows))
+    found = cursor.execute(
+        """SELECT instance_id, keypoint, revision FROM labels WHERE instance_id IN (SELECT unnest(?::BIGINT[]))""",
+        [list({row.instance_id for row in rows})],
+    ).fetchall()
+    newest = {(instance_id, keypoint): revision for instance_id, keypoint, revision in found}
     count = bulk.insert(
         cursor,
         "label_journal",
@@ -52,14 +69,31 @@ def import_many(cursor: Cursor, rows: Sequence[NewLabel], who: str = "import") -
             "who": ("VARCHAR", who),
             "at": ("TIMESTAMP", now()),
             "origin": ("VARCHAR", "import"),
+            "follows": ("BIGINT", [newest.get((row.instance_id, row.keypoint)) for row in rows]),
         },
     )
     if revisions:
         cursor.execute(
-            f"INSERT INTO labels SELECT {journal.DERIVED} FROM label_journal WHERE revision BETWEEN ? AND ?",
+            f"INSERT {'OR REPLACE' if newest else ''} INTO labels SELECT {journal.DERIVED} FROM label_journal"
+            " WHERE revision BETWEEN ? AND ?",
             [revisions[0], revisions[-1]],
         )
     return count
+
+
+def placed(
+    cursor: Cursor, instance_ids: Sequence[int]
+) -> dict[int, dict[int, tuple[float, float, int]]]:
+    """In a job: the placed keypoints of people: instance_id -> keypoint -> x, y, v."""
+    rows = cursor.execute(
+        """SELECT instance_id, keypoint, x, y, v FROM labels
+        WHERE state = 'placed' AND instance_id IN (SELECT unnest(?::BIGINT[]))""",
+        [list(instance_ids)],
+    ).fetchall()
+    found: dict[int, dict[int, tuple[float, float, int]]] = {}
+    for instance_id, keypoint, *point in rows:
+        found.setdefault(instance_id, {})[keypoint] = tuple(point)
+    return found
 
 
 def save_edits(

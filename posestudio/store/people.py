@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,22 +70,19 @@ def add_many(
             "created_at": ("TIMESTAMP", at),
         },
     )
-    boxes = [tuple(map(float, row.box_xywh)) for row in rows]
-    bulk.insert(
-        cursor,
-        "box_journal",
-        {
-            "box_revision": ("BIGINT", next_ids(cursor, "box_revisions", len(rows))),
-            "instance_id": ("BIGINT", ids),
-            **{name: ("DOUBLE", [box[i] for box in boxes]) for i, name in enumerate("xywh")},
-            "source": ("VARCHAR", [row.box_source for row in rows]),
-            "hidden": ("BOOLEAN", False),
-            "who": ("VARCHAR", who),
-            "at": ("TIMESTAMP", at),
-            "edit_id": ("VARCHAR", edit_id),
-        },
-    )
+    boxes = [row.box_xywh for row in rows]
+    _insert_boxes(cursor, ids, boxes, [row.box_source for row in rows], who, edit_id)
     return ids
+
+
+def follow(cursor: Cursor, boxes: Mapping[int, Sequence[float]], who: str) -> None:
+    """In a job: a further box row for each of these people, who are not hidden, whose file has another box now."""
+    present = cursor.execute(
+        "SELECT instance_id, x, y, w, h FROM boxes_now WHERE instance_id IN (SELECT unnest(?::BIGINT[]))",
+        [list(boxes)],
+    ).fetchall()
+    moved = [one for one, *box in present if box != list(map(float, boxes[one]))]
+    _insert_boxes(cursor, moved, [boxes[one] for one in moved], ["file"] * len(moved), who)
 
 
 def list_people(
@@ -339,6 +336,30 @@ def _earlier_box(cursor: Cursor, edit_id: str | None) -> Row | None:
         return None
     found = fetch(cursor, f"{_BOX_ROW} WHERE edit_id = ?", [edit_id])
     return found[0] if found else None
+
+
+def _insert_boxes(
+    cursor: Cursor,
+    instance_ids: Sequence[int],
+    boxes: Sequence[Sequence[float]],
+    sources: Sequence[str],
+    who: str,
+    edit_id: str | None = None,
+) -> None:
+    bulk.insert(
+        cursor,
+        "box_journal",
+        {
+            "box_revision": ("BIGINT", next_ids(cursor, "box_revisions", len(boxes))),
+            "instance_id": ("BIGINT", list(instance_ids)),
+            **{name: ("DOUBLE", [float(box[i]) for box in boxes]) for i, name in enumerate("xywh")},
+            "source": ("VARCHAR", list(sources)),
+            "hidden": ("BOOLEAN", False),
+            "who": ("VARCHAR", who),
+            "at": ("TIMESTAMP", now()),
+            "edit_id": ("VARCHAR", edit_id),
+        },
+    )
 
 
 def _append_box(

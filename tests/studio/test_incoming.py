@@ -127,6 +127,21 @@ def test_labels_find_photos_that_came_in_before(studio, tmp_path):
     assert row["split"] == "val" and row["people"] == 1
 
 
+def test_a_corrected_file_dropped_again_changes_its_people_and_says_so(studio, tmp_path):
+    photo(tmp_path / "1.png", 1)
+    file = coco(tmp_path / "labels.json", ["1.png"])
+    incoming.take(studio, drop(tmp_path, "1.png", "labels.json"))
+    file.write_text(file.read_text().replace("[5, 5, 40, 40]", "[6, 5, 40, 40]"))
+    taken = incoming.take(studio, drop(tmp_path, "labels.json"), who="ann")
+    assert (taken.images, taken.people, taken.labeled, taken.refused) == (0, 0, 0, [])
+    assert taken.notes == [
+        "1 people changed in the file and follow it: nobody had edited them here"
+    ]
+    (row,) = studio.call("images")
+    (person,) = studio.call("people", image_id=row["image_id"])
+    assert person["box_xywh"] == [6, 5, 40, 40]
+
+
 def test_a_zip_may_hold_photos_and_their_labels(studio, tmp_path):
     photo(tmp_path / "1.png", 1)
     coco(tmp_path / "labels.json", ["1.png"])

@@ -11,6 +11,7 @@ import functools
 import json
 import os
 import threading
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ LEDGER = "ledger"
 PATIENCE = 2.0
 """Seconds for which a worker waits for others who only look whether the run is alive."""
 _looking = threading.Lock()
+_adding = threading.Lock()
 STUDENT_FILES = {"a": "student_a.safetensors", "b": "student_b.safetensors"}
 
 
@@ -119,10 +121,19 @@ class RunFolder:
         (self.path / "stop").touch()
 
     def write_json(self, name: str, record: dict[str, Any]) -> None:
-        """Replace a JSON file of the run whole."""
-        part = self.path / f"{name}.part"
-        part.write_text(json.dumps(record, indent=1) + "\n", "utf-8")
-        os.replace(part, self.path / name)
+        """Replace a JSON file of the run whole; of several who write it at once, one is the last."""
+        part = self.path / f".{name}.{uuid.uuid4().hex}.part"
+        try:
+            part.write_text(json.dumps(record, indent=1) + "\n", "utf-8")
+            os.replace(part, self.path / name)
+        finally:
+            part.unlink(missing_ok=True)
+
+    def add_json(self, name: str, record: dict[str, Any]) -> None:
+        """Put fields into a JSON file of the run, beside those that others put there; it may not exist yet."""
+        with _adding:
+            whole = self._read(name) if (self.path / name).exists() else {}
+            self.write_json(name, {**whole, **record})
 
     def forget_after(self, step: int) -> None:
         """Drop the events and the parts of the ledger after a step, from which a resumed run goes on."""

@@ -52,9 +52,10 @@ class Watch:
         self.best: list[PoseNet] = []
         self.dropped = False
         self.seconds, self._since = 0.0, time.perf_counter()
-        self.means = Means(config)
         self.unseen = config.data.hold_fold or config.data.cross_fit > 0
         self.teaches = config.loss.unlabeled > 0 and len(session.source.split.unlabeled) > 0
+        unlabeled = config.data.batch_unlabeled if self.teaches else 0
+        self.means = Means(config.data.batch_labeled + unlabeled)
         held = min(len(people) for people in validate.judged_on(session))
         self.guards = self.unseen and self.teaches and held > 0
         self.every, self.most = looks(config, steps) if self.guards else (0, None)
@@ -217,11 +218,10 @@ def looks(config: Config, steps: int) -> tuple[int, int]:
 
 
 class Means:
-    """Losses since the last report, summed on the device so that no step waits for it."""
+    """Losses since the last report, summed on the device so that no step waits for it. people: in a step."""
 
-    def __init__(self, config: Config):
-        unlabeled = config.data.batch_unlabeled if config.loss.unlabeled > 0 else 0
-        self.people = config.data.batch_labeled + unlabeled
+    def __init__(self, people: int):
+        self.people = people
         self.sums: dict[str, torch.Tensor] = {}
         self.counts: dict[str, int] = {}
         self.since = time.perf_counter()

@@ -125,12 +125,11 @@ def _train(
             reason = "asked"
             break
     seconds = time.perf_counter() - started
-    people = session.config.data.batch_labeled + session.config.data.batch_unlabeled
     metrics = {
         **folder.metrics(),
         "steps": done,
         "seconds": watcher.spent(),
-        "images_per_second": round((done - first) * people / max(seconds, 1e-9), 2),
+        "images_per_second": round((done - first) * watcher.means.people / max(seconds, 1e-9), 2),
         "fold": validate.fold_scores(session, watcher.students()) if watcher.unseen else {},
         "device": session.device.type,
         **watcher.kept(),
@@ -143,14 +142,16 @@ def _train(
 
 
 def _resume(folder: RunFolder, session: Session, watcher: Watch) -> int:
-    """Go to where the run was saved, if it was; the step after which that is."""
+    """Go to where the run was saved, if it was; the step after which that is. What came later is forgotten."""
     if not folder.state_path.exists():
-        folder.forget_ledger(0)
-        return 0
-    best = [best_of(net) for net in session.learner.averages]
-    first, notes = checkpoints.load(folder.state_path, session.learner, best)
-    watcher.restore(notes, best)
-    folder.forget_after(first)
+        first, since = 0, -1  # nothing of an attempt that died before it saved anything stays
+    else:
+        best = [best_of(net) for net in session.learner.averages]
+        first, notes = checkpoints.load(folder.state_path, session.learner, best)
+        watcher.restore(notes, best)
+        since = first
+    if session.share[0] == 0:  # who alone writes events
+        folder.forget_after(since)
     return first
 
 

@@ -90,6 +90,30 @@ def test_a_run_killed_at_a_random_step_resumes_to_the_same_students(
     assert steps == sorted(set(steps))
 
 
+def test_a_run_that_died_before_it_saved_anything_begins_anew(project: Path, snapshot: str):
+    run = people.write_run(project, "early", snapshot, {"train.steps": 2})
+    folder = RunFolder(run)
+    folder.append(Started(0, 2, 8, 10, 1.0))
+    folder.append(Evaluated(0, "fold", {"people": 2}))
+    folder.append(Failed(1, "the machine went down"))
+    worker.run(run)
+    story = [type(event) for event in folder.events()]
+    assert story.count(Started) == 1 and Failed not in story
+    assert folder.events()[0].step == 0 and folder.events()[0] != Started(0, 2, 8, 10, 1.0)
+
+
+@pytest.mark.parametrize("alone", [{"loss.unlabeled": 0.0}, {}])
+def test_the_pace_counts_the_photos_that_were_trained_on(
+    project: Path, snapshot: str, alone: dict[str, float]
+):
+    settings = {"train.steps": 8, "data.hold_fold": False, **alone}
+    run = people.write_run(project, f"pace-{len(alone)}", snapshot, settings)
+    found, data = worker.run(run), RunFolder(run).config().data
+    images = data.batch_labeled + (0 if alone else data.batch_unlabeled)
+    seconds = found["steps"] * images / found["images_per_second"]
+    assert seconds == pytest.approx(found["seconds"], rel=0.1, abs=0.05)
+
+
 def test_a_stop_keeps_a_usable_checkpoint_and_resume_goes_on_exactly(
     project: Path, snapshot: str, whole: Path
 ):

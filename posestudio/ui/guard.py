@@ -11,6 +11,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
+ELSEWHERE = frozenset({"cross-site", "same-site"})
+"""What Sec-Fetch-Site says of a request that another site, or another port, has made the browser send."""
+
 POLICY = (
     "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; font-src 'self' data:; "
     "script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; worker-src 'self' blob:; connect-src 'self' data: blob:; "
@@ -43,6 +46,7 @@ class Guard:
             headers.get("origin"),
             headers.get("sec-fetch-site"),
             scope.get("method"),
+            headers.get("sec-fetch-mode"),
         )
         if why is not None:
             if scope["type"] == "websocket":
@@ -61,20 +65,30 @@ class Guard:
         await self.app(scope, receive, send_with_headers)
 
 
-def refusal(host: str, origin: str | None, site: str | None, method: str | None) -> str | None:
+def refusal(
+    host: str,
+    origin: str | None,
+    site: str | None,
+    method: str | None,
+    mode: str | None = None,
+) -> str | None:
     """Why a request is not answered, or None.
+
+    Another site may link to a page, and neither show nor read anything. What sends no Sec-Fetch headers is no browser.
 
     Args:
         host: the Host header.
         origin: the Origin header; browsers send it with every request that changes something.
-        site: the Sec-Fetch-Site header.
+        site: the Sec-Fetch-Site header; "same-site" is another port of this machine.
         method: GET, POST, ...; None for a websocket.
+        mode: the Sec-Fetch-Mode header; "navigate" when somebody follows a link.
     """
     if _name(f"//{host}") not in LOOPBACK:
         return "This studio answers on this machine only, at 127.0.0.1 or localhost."
     if origin is not None and urlsplit(origin).netloc != host:
         return "Another site may not use this studio."
-    if origin is None and site == "cross-site" and method not in ("GET", "HEAD", "OPTIONS"):
+    link = mode == "navigate" and method in ("GET", "HEAD")
+    if origin is None and site in ELSEWHERE and not link:
         return "Another site may not use this studio."
     return None
 

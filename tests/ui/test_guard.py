@@ -48,9 +48,24 @@ def test_other_sites_are_refused(client, origin):
     assert client.get("/x", headers={"Origin": origin}).status_code == 403
 
 
-def test_a_post_from_another_site_without_an_origin_is_refused(client):
-    assert client.post("/x", headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403
-    assert client.get("/x", headers={"Sec-Fetch-Site": "cross-site"}).status_code == 200  # a link
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_another_site_without_an_origin_may_only_link(client, site):
+    def asked(method: str, mode: str | None) -> int:
+        headers = {"Sec-Fetch-Site": site} | ({"Sec-Fetch-Mode": mode} if mode else {})
+        return client.request(method, "/x", headers=headers).status_code
+
+    assert asked("GET", "navigate") == 200
+    assert [asked("POST", mode) for mode in (None, "navigate", "no-cors")] == [403, 403, 403]
+    assert [asked("GET", mode) for mode in (None, "no-cors", "cors")] == [403, 403, 403]
+    assert refusal("127.0.0.1", None, site, None, "websocket") is not None
+
+
+@pytest.mark.parametrize("site", ["same-origin", "none"])
+@pytest.mark.parametrize("mode", ["no-cors", "cors", "navigate"])
+def test_own_pages_and_typed_addresses_pass(client, site, mode):
+    headers = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": mode}
+    assert client.get("/x", headers=headers).status_code == 200
+    assert client.get("/x").status_code == 200, "curl sends none of these"
 
 
 def test_answers_carry_the_careful_headers(client):

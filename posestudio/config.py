@@ -68,7 +68,8 @@ class DataConfig:
     color: float = 0.2
     """Strength of brightness, contrast and saturation jitter on labeled crops, 0 for none."""
     hold_fold: bool = True
-    """Keep the stored 15 % fold of the train labels out of training, for checkpoint choice and calibration."""
+    """Keep the stored 15 % fold of the train labels out of training: they calibrate, raise alarms, and say
+    which students to keep after one. A run without an alarm keeps its last."""
     cross_fit: float = 0.0
     """Share of the labeled people that each student leaves out, others for each, so that thresholds can be
     calibrated on labels that a student never saw without keeping any from both; 0 for none."""

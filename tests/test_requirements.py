@@ -1,9 +1,11 @@
-"""What the code imports is what the lists name, and what is pinned lies in the ranges and is installed."""
+"""What the code imports is what the lists name, what is pinned is installed, and nothing is there unused."""
 
 import ast
 import importlib.metadata
+import re
 import sys
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -82,3 +84,30 @@ def test_the_tests_run_with_what_is_pinned():
             assert version.split("+")[0] in pin.specifier, (
                 f"{name} {version} is installed, not {pin}"
             )
+
+
+def test_every_pattern_of_package_data_brings_something_along():
+    tools = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]
+    patterns = tools["setuptools"]["package-data"]["posestudio"]
+    for pattern in patterns:
+        assert any((PROJECT / "posestudio").glob(pattern)), f"{pattern} matches no file"
+    kinds = {path.suffix for path in (PROJECT / "posestudio").rglob("*") if path.is_file()}
+    brought = {Path(pattern).suffix for pattern in patterns}
+    assert kinds - {".py", ".pyc", ""} == brought, "these would be left out"
+
+
+def test_every_function_and_class_is_used_by_more_than_tests():
+    folders = ("posestudio", "benchmarks", "scripts")
+    texts = {
+        path: path.read_text() for name in folders for path in (PROJECT / name).rglob("*.py")
+    } | {PROJECT / "app.py": (PROJECT / "app.py").read_text()}
+    words = Counter(word for text in texts.values() for word in re.findall(r"\w+", text))
+    alone = [
+        f"{path.name}: {node.name}"
+        for path, text in texts.items()
+        if path.is_relative_to(PROJECT / "posestudio")
+        for node in ast.parse(text).body
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.decorator_list
+        if words[node.name] == 1
+    ]
+    assert alone == []

@@ -97,23 +97,12 @@ def matrix_to_map(matrix: Tensor, stride: int) -> Tensor:
     return torch.cat([linear, (corner + shift - edge) / stride], dim=-1)
 
 
-def scale_matrix(factor_xy: tuple[float, float]) -> Tensor:
-    """Matrix (2, 3), float64, of a resize by a factor in x and in y: (x + 0.5) * factor - 0.5."""
-    x, y = factor_xy
-    return torch.tensor([[x, 0, (x - 1) / 2], [0, y, (y - 1) / 2]], dtype=torch.float64)
-
-
 def flip_matrix(width: int) -> Tensor:
-    """Matrix (2, 3), float64, of the mirror of a frame that is `width` pixels wide: x to width - 1 - x."""
-    return torch.tensor([[-1, 0, width - 1], [0, 1, 0]], dtype=torch.float64)
+    """Matrix (2, 3), float64, of the mirror of a frame that is `width` pixels wide: x to width - 1 - x.
 
-
-def flip_points(xy: Tensor, width: int) -> Tensor:
-    """Mirror points (..., 2) left to right in a frame `width` pixels wide.
-
-    Left and right names are not swapped; see Skeleton.flip_index.
+    Of points and heatmaps it swaps no left and right names; see Skeleton.flip_index.
     """
-    return torch.stack([width - 1 - xy[..., 0], xy[..., 1]], dim=-1)
+    return torch.tensor([[-1, 0, width - 1], [0, 1, 0]], dtype=torch.float64)
 
 
 def flip_images(images: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from posestudio.store.database import Cursor
 SPLITS = ("train", "val", "unlabeled")
 
 FOLD_SHARE = 0.15
-"""Share of groups in the stored fold, which is kept out of training for checkpoint choice and calibration. Ours."""
+"""Share of groups in the stored fold, whose labels do not teach: they calibrate and raise alarms. Ours."""
 
 NEAR_BITS = 5
 """Two images are near-duplicates when at most this many of the 64 bits of their perceptual hashes differ. Ours."""

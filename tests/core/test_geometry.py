@@ -78,7 +78,8 @@ def test_box_to_crop_padding_zooms_out_and_an_empty_box_stays_finite():
 
 def test_the_whole_image_as_box_is_a_resize():
     matrix = geometry.box_to_crop(torch.tensor([0.0, 0.0, 96.0, 128.0]), (64, 48), 1.0)
-    torch.testing.assert_close(matrix, geometry.scale_matrix((0.5, 0.5)))
+    half = torch.tensor([[0.5, 0.0, -0.25], [0.0, 0.5, -0.25]], dtype=torch.float64)
+    torch.testing.assert_close(matrix, half)
 
 
 def test_points_to_map_and_back():
@@ -100,10 +101,8 @@ def test_matrix_to_map_moves_cells_as_the_crop_moves():
 
 def test_flip_matrix_points_and_images_are_one_mirror():
     xy = torch.tensor([[0.0, 3.0], [11.0, 0.0], [4.25, 1.0]])
-    assert geometry.flip_points(xy, 12).tolist() == [[11.0, 3.0], [0.0, 0.0], [6.75, 1.0]]
-    torch.testing.assert_close(
-        geometry.apply(geometry.flip_matrix(12), xy), geometry.flip_points(xy, 12)
-    )
+    mirrored = geometry.apply(geometry.flip_matrix(12), xy)
+    assert mirrored.tolist() == [[11.0, 3.0], [0.0, 0.0], [6.75, 1.0]]
     images = torch.rand(2, 3, 7, 12, generator=torch.Generator().manual_seed(5))
     by_warp = geometry.warp(images, geometry.flip_matrix(12).expand(2, 2, 3), (7, 12))
     torch.testing.assert_close(by_warp, geometry.flip_images(images), rtol=0, atol=2e-6)
@@ -217,7 +216,8 @@ def test_coverage_is_the_warp_of_ones():
 
 def test_warp_to_another_size_is_a_resize():
     images = torch.arange(16.0).view(1, 1, 1, 16)
-    shrunk = geometry.warp(images, geometry.scale_matrix((0.5, 1.0))[None], (1, 8))
+    half = torch.tensor([[[0.5, 0.0, -0.25], [0.0, 1.0, 0.0]]], dtype=torch.float64)
+    shrunk = geometry.warp(images, half, (1, 8))
     # Cell i of the half-size picture reads at 2 i + 0.5, halfway between two pixels.
     assert shrunk.flatten().tolist() == pytest.approx([2 * i + 0.5 for i in range(8)], abs=1e-4)
 

@@ -76,6 +76,11 @@ def codec(method) -> Move:
     )
 
 
+def resize(x: float, y: float) -> Tensor:
+    """Matrix (2, 3) of a resize by a factor in x and in y: (x + 0.5) * factor - 0.5."""
+    return torch.tensor([[x, 0, (x - 1) / 2], [0, y, (y - 1) / 2]], dtype=torch.float64)
+
+
 def crop_view(**options) -> augment.View:
     """A view of crops of SIZE; of crops of STRIDE times SIZE for heatmaps."""
     generator = torch.Generator().manual_seed(5)
@@ -102,7 +107,9 @@ MOVES = {
     "crop undone": by_matrix(geometry.invert(BOX)),
     "flip": by_matrix(geometry.flip_matrix(SIZE[1])[None], exact=True),
     "flip images and points": Move(
-        geometry.flip_images, lambda xy: geometry.flip_points(xy, SIZE[1]), exact=True
+        geometry.flip_images,
+        lambda xy: geometry.apply(geometry.flip_matrix(SIZE[1]), xy),
+        exact=True,
     ),
     "rotate": by_matrix(TURNED),
     "rotate undone": by_matrix(geometry.invert(TURNED)),
@@ -113,9 +120,9 @@ MOVES = {
     "normalized affine": by_matrix(matrix(35.0, 1.1, kind="normalized")),
     "normalized mirrored": by_matrix(matrix(35.0, 1.1, flip=True, kind="normalized")),
     "normalized undone": by_matrix(geometry.invert(matrix(35.0, 1.1, kind="normalized"))),
-    "resize up": by_matrix(geometry.scale_matrix((2.0, 1.5))[None], size_hw=(66, 72)),
-    "resize down": by_matrix(geometry.scale_matrix((0.8, 0.9))[None], size_hw=(40, 29)),
-    "resize undone": by_matrix(geometry.invert(geometry.scale_matrix((2.0, 1.5)))[None]),
+    "resize up": by_matrix(resize(2.0, 1.5)[None], size_hw=(66, 72)),
+    "resize down": by_matrix(resize(0.8, 0.9)[None], size_hw=(40, 29)),
+    "resize undone": by_matrix(geometry.invert(resize(2.0, 1.5))[None]),
     "composed": by_matrix(geometry.compose(TURNED, matrix(0.0, 0.8, flip=True))),
     "view of nothing": by_view(augment.View.identity(1), exact=True),
     "view of a mirror": by_view(augment.View.mirror(1, SIZE[1]), exact=True),
@@ -133,7 +140,7 @@ MOVES = {
     "undone normalized view": by_undo(crop_view(size_hw=LARGE, geometry="normalized", flip=1.0)),
     "mirrored maps": Move(
         lambda maps: heatmaps.flip_maps(maps, (0,)),
-        lambda xy: geometry.flip_points(xy, SIZE[1]),
+        lambda xy: geometry.apply(geometry.flip_matrix(SIZE[1]), xy),
         exact=True,
     ),
     "codec, dark": codec("dark"),

@@ -161,7 +161,7 @@ def to_predict(store: Store, instance_id: int, run: str | None = None) -> Record
     for run_id in known:
         if RunFolder(store.project / "runs" / run_id).students():
             return {**found, "run_id": run_id}
-    raise NotFound("No run has left students yet. Start one: posestudio train")
+    raise NotFound("No run has left students yet. Start one on Train, or: posestudio train")
 
 
 def _by_student(rows: Sequence[Record]) -> dict[int, dict[str, Record]]:

@@ -181,7 +181,8 @@ def _least(folder: RunFolder, config: Config) -> list[float] | None:
     except (OSError, ValueError, KeyError) as error:
         raise NotFound(
             f"The thresholds of run {folder.path.name} cannot be read: {error}.\n"
-            f"Go on with it, which measures them: posestudio train --resume {folder.path.name}"
+            "Go on with it, which measures them: Resume on Train, or posestudio train --resume "
+            f"{folder.path.name}"
         ) from error
 
 

@@ -62,7 +62,7 @@ def stored(
     except (OSError, pa.ArrowException) as error:
         raise NotFound(
             f"Run {folder.name} has not predicted anybody yet.\n"
-            f"Make its predictions: posestudio pool --run {folder.name}"
+            f"Make its predictions: on Train, where the run stands, or posestudio pool --run {folder.name}"
         ) from error
     xy_image, score = np.full(people.xy_image.shape, np.nan), np.zeros(people.state.shape)
     place = {int(one): index for index, one in enumerate(people.instance_id)}

@@ -41,7 +41,8 @@ def export_predictions(
     results = scoring.coco_results(people, *beliefs.points(rows, people), snapshot.skeleton)
     if not results:
         raise NotFound(
-            f"{name} has predicted nobody here. Make predictions: posestudio predict --run {name} --out FILE"
+            f"{name} has predicted nobody here. Make its predictions: on Train, where the run stands, or posestudio "
+            f"predict --run {name} --out FILE"
         )
     write_json(out, results)
     said = rows[0]["student"]

@@ -93,11 +93,12 @@ def resumable(studio: "Studio", run: str) -> str:
     found = studio.call("run", run=run)
     if found["status"] in ("running", "stopping"):
         raise TrainingError(
-            f"Run {found['run_id']} is training already. Stop it first: posestudio stop {found['run_id']}"
+            f"Run {found['run_id']} is training already. Stop it first: on Train, or posestudio stop {found['run_id']}"
         )
     if found["status"] == "done":
         raise TrainingError(
-            f"Run {found['run_id']} is done. Start another from it: posestudio train --from {found['run_id']}"
+            f"Run {found['run_id']} is done. Start another from it: on Train, or posestudio train --from "
+            f"{found['run_id']}"
         )
     return found["run_id"]
 

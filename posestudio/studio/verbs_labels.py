@@ -105,7 +105,8 @@ def _prediction(store: Store, instance_id: int, run: str | None, student: str | 
     if not found:
         whose = f" by {run}" if run else ""
         raise NotFound(
-            f"Person {instance_id} has no prediction{whose} to accept.\nMake some: posestudio predict --out FILE"
+            f"Person {instance_id} has no prediction{whose} to accept.\n"
+            "Correct makes one where a person is opened; for everybody: posestudio predict --out FILE"
         )
     return found[0]
 

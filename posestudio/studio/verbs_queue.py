@@ -312,7 +312,8 @@ def _suspect_queue(
         named = f" --run {run_id}" if run_id else ""
         return {
             **answer,
-            "note": f"There are no votes on these labels yet. Gather some: posestudio pool{named}",
+            "note": "There are no votes on these labels yet. The next run on Train gathers them at its end; for "
+            f"this one: posestudio pool{named}",
         }
     snapshot, people = found.snapshot, found.snapshot.people
     items, open_ = [], _needed(store, snapshot)
@@ -328,7 +329,8 @@ def _suspect_queue(
     learned = (asked & ~opinion.unseen).any(axis=1).sum()
     note = None if not learned else (
         f"The labels of {learned} of {asked.any(axis=1).sum()} people were learned by both students, which seldom "
-        "contradict what they learned. So that one student judges each label: posestudio train --set data.cross_fit=0.5"
+        "contradict what they learned. So that one student judges each label, train with data.cross_fit 0.5 (All "
+        "settings on Train, or posestudio train --set data.cross_fit=0.5)."
     )  # fmt: skip
     return {**answer, "note": note, "calibrated": opinion.calibrated, "items": items}
 
@@ -341,7 +343,10 @@ def _why_variety(labeled: int, run_id: str | None) -> str:
             f"With {labeled} labeled people (under {queue.MIN_LABELED}) the students' doubts say little, so the most "
             "different people come first."
         )
-    return f"Run {run_id} has no fresh prediction of these people. Make some: posestudio pool --run {run_id}"
+    return (
+        f"Run {run_id} has no fresh prediction of these people. Have them made on Train, where the run stands, or by: "
+        f"posestudio pool --run {run_id}"
+    )
 
 
 def _item(

@@ -2,10 +2,10 @@
 
 import json
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
+import zipfile
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from posestudio.errors import InputError, NotFound
 from posestudio.studio import take_away
+from posestudio.studio.work import Progress
 
 if TYPE_CHECKING:
     from posestudio.studio.studio import Studio
@@ -25,13 +26,16 @@ Made = tuple[Path, str]
 """A file or folder, and one line about it."""
 
 
-def prepare(studio: "Studio", kind: str, options: Mapping[str, str]) -> Path:
+def prepare(
+    studio: "Studio", kind: str, options: Mapping[str, str], *, progress: Progress | None = None
+) -> Path:
     """Make an export; a folder, and several files, become a zip.
 
     Args:
         studio: the project.
         kind: a key of KINDS.
         options: run, student and split where the kind has them; "" for none.
+        progress: told what is being done, and of a zip how many of its files are in it.
 
     Returns:
         The file, in `folder`.
@@ -48,9 +52,12 @@ def prepare(studio: "Studio", kind: str, options: Mapping[str, str]) -> Path:
          f"{datetime.now():%Y%m%d-%H%M%S}"]
     ).lower()  # fmt: skip
     with tempfile.TemporaryDirectory(dir=root, prefix=".making-") as place:
-        made, note = KINDS[kind](studio, Path(place), options)
+        make, doing = KINDS[kind]
+        if progress is not None:
+            progress(doing, 0, 0)
+        made, note = make(studio, Path(place), options)
         if made.is_dir():
-            made = Path(shutil.make_archive(str(Path(place) / stem), "zip", made))
+            made = _packed(made, Path(place) / f"{stem}.zip", progress)
         target = root / f"{stem}{made.suffix}"
         if not NAME.fullmatch(target.name):
             raise InputError(f"{target.name} is no name for a file to download.")
@@ -59,6 +66,19 @@ def prepare(studio: "Studio", kind: str, options: Mapping[str, str]) -> Path:
     for old in made_before(studio)[KEPT:]:
         (root / old["name"]).unlink(missing_ok=True)
         (root / f"{old['name']}.txt").unlink(missing_ok=True)
+    return target
+
+
+def _packed(made: Path, target: Path, progress: Progress | None) -> Path:
+    """A zip of a folder; photos, which no packing makes smaller, go in as they are."""
+    files = sorted(path for path in made.rglob("*") if path.is_file())
+    with zipfile.ZipFile(target, "w", strict_timestamps=False) as packed:
+        for done, path in enumerate(files):
+            if progress is not None:
+                progress("packing files", done, len(files))
+            text = path.suffix in (".json", ".txt", ".yaml")
+            how = zipfile.ZIP_DEFLATED if text else zipfile.ZIP_STORED
+            packed.write(path, path.relative_to(made), how)
     return target
 
 
@@ -160,6 +180,11 @@ def _onnx(studio: "Studio", place: Path, options: Mapping[str, str]) -> Made:
     return out, f"{done['student']} of {done['run_id']}; differs from torch by {apart:.1g} at most"
 
 
-KINDS: dict[str, Callable[["Studio", Path, Mapping[str, str]], Made]] = {
-    "coco": _coco, "yolo": _yolo, "predictions": _predictions, "model": _model, "onnx": _onnx,
-}  # fmt: skip
+KINDS: dict[str, tuple[Callable[["Studio", Path, Mapping[str, str]], Made], str]] = {
+    "coco": (_coco, "writing labels"),
+    "yolo": (_yolo, "writing labels and copying photos"),
+    "predictions": (_predictions, "reading predictions and writing them"),
+    "model": (_model, "copying students"),
+    "onnx": (_onnx, "writing and checking against torch, about half a minute"),
+}
+"""What makes each kind of export, and what that is doing, in words for the user."""

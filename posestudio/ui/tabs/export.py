@@ -3,6 +3,7 @@
 # pyright: reportPrivateImportUsage=false
 # (gradio exports its names without saying so to type checkers)
 
+import shlex
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -12,7 +13,7 @@ import gradio as gr
 from posestudio.studio import exports
 from posestudio.studio.jobs import Job, Jobs
 from posestudio.studio.studio import Studio
-from posestudio.ui import reads_scores, run_cards, theme
+from posestudio.ui import cards, reads_scores, run_cards, theme
 from posestudio.ui.told import told
 from posestudio.ui.train_parts import COPY
 
@@ -94,8 +95,7 @@ class Exporter:
         options = self._options(kind, given)
 
         def work(job: Job) -> Any:
-            job.tell(f"making {WORDS[kind][0]}", 0, 0)
-            return exports.prepare(self.studio, kind, options).name
+            return exports.prepare(self.studio, kind, options, progress=job.tell).name
 
         self.jobs.start("export", WORDS[kind][0], work)
         return self._now()
@@ -124,10 +124,17 @@ class Exporter:
             "model": "model",
             "onnx": "model.onnx",
         }
-        chosen = "".join(f" --{name} {value}" for name, value in options.items() if value)
-        return run_cards.command(
-            f"posestudio export {kind} {ending[kind]}{chosen} --project {self.studio.project}"
-        )
+        chosen = [part for name, value in options.items() if value for part in (f"--{name}", value)]
+        words = [
+            "posestudio",
+            "export",
+            kind,
+            ending[kind],
+            *chosen,
+            "--project",
+            str(self.studio.project),
+        ]
+        return run_cards.command(shlex.join(words))
 
     def _now(self) -> Update:
         job = self.jobs.last("export")
@@ -162,11 +169,7 @@ def files(rows: list[dict[str, Any]]) -> str:
 
 def _working(job: Job | None) -> str:
     if job is not None and job.alive:
-        what = escape((job.at or ("beginning", 0, 0))[0])
-        return (
-            f'<div class="ps-progress" role="status"><progress aria-label="{what}"></progress>'
-            f"<span>{what} ...</span></div>"
-        )
+        return cards.progress(f"{job.name}: ", job.at or ("beginning", 0, 0))
     if job is not None and job.problem:
         return f'<p class="ps-say ps-bad" role="alert">{escape(job.problem)}</p>'
     return ""

@@ -124,6 +124,16 @@ def newest_id(store: Store) -> int | None:
     return store.read("SELECT max(prediction_id) AS newest FROM predictions")[0]["newest"]
 
 
+def unpredicted(store: Store, model: str) -> int:
+    """How many people a model has not predicted with the box that they have now; crowds and hidden ones aside."""
+    rows = store.read(
+        f"""SELECT count(*) AS people FROM people_now WHERE NOT hidden AND NOT iscrowd
+        AND instance_id NOT IN (SELECT instance_id FROM ({_EACH}) WHERE model = ? AND NOT stale)""",
+        [model],
+    )
+    return rows[0]["people"]
+
+
 def who_predicted(store: Store) -> list[str]:
     """Runs and imported models with predictions, the newest first; quicker than `list_models`."""
     rows = store.read(

@@ -23,10 +23,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 Listener = Callable[[Event], None]
+WORKER_LOG = "worker.log"
+"""What the child that trains a run says; only such a run has it."""
 
 
 class BrokenOff(Exception):
-    """The app closes: work that can be done again later ends here. Caught by Jobs only."""
+    """Work that can be done again later ends here. Caught by Jobs only."""
 
 
 @dataclass(slots=True)
@@ -34,15 +36,16 @@ class Job:
     """Work in the background.
 
     kind: "train", "evaluate" or "export". name: of the run, or of what is made. asked: stop training, keep what there
-    is. closing: break off whatever it is. at: (what, done, in all) of work outside training steps. result: what it
-    gave. problem: why it ended early, in words for the user.
+    is. broken: break off whatever it is; why: the reason, in words for the user. at: (what, done, in all) of work
+    outside training steps. result: what it gave. problem: why it ended early, in words for the user.
     """
 
     kind: str
     name: str
     thread: threading.Thread = field(default_factory=threading.Thread)
     asked: threading.Event = field(default_factory=threading.Event)
-    closing: threading.Event = field(default_factory=threading.Event)
+    broken: threading.Event = field(default_factory=threading.Event)
+    why: str = "The app was closed meanwhile."
     at: tuple[str, int, int] | None = None
     result: Any = None
     problem: str | None = None
@@ -61,9 +64,9 @@ class Job:
         """Hear of progress.
 
         Raises:
-            BrokenOff: the app closes.
+            BrokenOff: it was asked to end.
         """
-        if self.closing.is_set():
+        if self.broken.is_set():
             raise BrokenOff
         self.at = (what, done, total)
 
@@ -85,16 +88,17 @@ class Jobs:
         """The job of a kind that goes on, or the last one."""
         return self._jobs.get(kind)
 
-    def train(self, run_id: str, *, runner: str = "thread") -> Job:
+    def train(self, run_id: str, *, runner: str | None = None) -> Job:
         """Carry a run out in the background: train it, predict everyone, refresh doubts, evaluate, register.
 
         Args:
             run_id: of `training.start`, or one to resume.
-            runner: "thread", or "process" for a child that does the training.
+            runner: "thread", or "process" for a child that does the training; as it was trained before when absent.
 
         Raises:
             TrainingError: another run is being trained here.
         """
+        runner = runner or _runner_before(self._studio.run_folder(run_id))
         train = in_process if runner == "process" else training.train_here
 
         def work(job: Job) -> Any:
@@ -160,6 +164,13 @@ class Jobs:
             if wait is not None:
                 job.thread.join(wait)
 
+    def break_off(self) -> None:
+        """End the work on a run's results at its next step; they can be made again."""
+        job = self.current
+        if job is not None and job.alive:
+            job.why = "Its results were stopped on the way."
+            job.broken.set()
+
     def going(self) -> list[Job]:
         """Jobs that go on."""
         return [job for job in self._jobs.values() if job.alive]
@@ -168,7 +179,7 @@ class Jobs:
         """End everything for the app to close, within `wait` seconds: a training at its step, the rest at once."""
         going = self.going()
         for job in going:
-            job.closing.set()
+            job.broken.set()
             job.asked.set()
         until = time.monotonic() + wait
         for job in going:
@@ -181,7 +192,7 @@ class Jobs:
         try:
             job.result = work(job)
         except BrokenOff:
-            job.problem = "The app was closed meanwhile."
+            job.problem = job.why
         except PoseStudioError as error:
             job.problem = str(error)
         except Exception as error:  # a thread has no one above it; the page shows this
@@ -193,6 +204,10 @@ def _busy(job: Job) -> str:
     if job.kind == "train":
         return f"Run {job.name} is training here. Wait, or stop it: posestudio stop {job.name}"
     return f"{job.name} is being worked on here ({job.kind}). Wait for it."
+
+
+def _runner_before(folder: Path) -> str:
+    return "process" if (folder / WORKER_LOG).exists() else "thread"
 
 
 def in_process(
@@ -211,7 +226,7 @@ def in_process(
 
     path = folder / "events.jsonl"
     told = len(path.read_bytes()) if path.exists() else 0
-    with (folder / "worker.log").open("ab") as output:
+    with (folder / WORKER_LOG).open("ab") as output:
         child = subprocess.Popen(
             [sys.executable, "-m", "posestudio.train.worker", str(folder)],
             stdin=subprocess.DEVNULL, stdout=output, stderr=output,
@@ -231,10 +246,10 @@ def in_process(
             child.terminate()
             raise
     if child.returncode != 0:
-        lines = (folder / "worker.log").read_text("utf-8", "replace").strip().splitlines()
+        lines = (folder / WORKER_LOG).read_text("utf-8", "replace").strip().splitlines()
         raise TrainingError(
             f"Run {folder.name} ended with code {child.returncode}: {lines[-1] if lines else 'no message'}\n"
-            f"See {folder / 'worker.log'}, or go on with: posestudio train --resume {folder.name}"
+            f"See {folder / WORKER_LOG}, or go on with: posestudio train --resume {folder.name}"
         )
 
 

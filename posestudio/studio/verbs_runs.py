@@ -280,6 +280,12 @@ def uncertainties(store: Store, run: str, instance_id: int | None = None) -> lis
     return predictions.uncertainties(store, get_run(store, run)["run_id"], instance_id)
 
 
+def unpredicted(store: Store, run: str) -> Record:
+    """How many people a run has not predicted as they are now, such as those of photos that came in since."""
+    run_id = get_run(store, run)["run_id"]
+    return {"run_id": run_id, "people": predictions.unpredicted(store, run_id)}
+
+
 def model_name(store: Store, run: str) -> str:
     """The name under which predictions are kept: an imported model's, or a run's id.
 
@@ -332,6 +338,6 @@ OFFERED = {
     function.__name__: function
     for function in (
         start_run, newest_run, run_diff, stop_run, note_run, record_scores, scores, register_predictions,
-        register_uncertainties, models, uncertainties,
+        register_uncertainties, models, uncertainties, unpredicted,
     )
 } | {"run": run_, "runs": list_runs, "predictions": of_model, "person_predictions": of_person}  # fmt: skip

@@ -83,6 +83,16 @@ class View:
         return self.working or self.status in ("running", "stopping")
 
     @property
+    def resumable(self) -> bool:
+        """Whether it can go on with the labels that it began with."""
+        return not self.busy and self.status in ("queued", "stopped", "failed", "interrupted")
+
+    @property
+    def making_results(self) -> bool:
+        """Whether its training has ended and the app predicts and scores with its students."""
+        return self.working and self.status in ("done", "stopped", "failed", "interrupted")
+
+    @property
     def held_out(self) -> bool:
         """Whether something was said on held-out labels."""
         return any(type(event).__name__ == "Evaluated" for event in self.events)

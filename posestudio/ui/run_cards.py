@@ -116,6 +116,7 @@ def panel(view: View | None) -> str:
             f'aria-label="{escape(what)}"></progress><span>{_bar_words(view, what, at, total)}</span></div>'
         )
     said = [f'<p class="ps-say">{escape(meaning)}</p>'] if meaning else []
+    said += [f'<p class="ps-say">{run_words.RESUME_NOTE}</p>'] if view.resumable else []
     said += [_warning(event) for event in view.warnings()[-4:]]
     if view.problem and view.status != "failed":
         said.append(f'<p class="ps-say ps-bad" role="alert">{escape(view.problem)}</p>')
@@ -163,7 +164,7 @@ def result(run_id: str, found: Record | None) -> str:
         f'<div class="ps-next"><a class="ps-button ps-primary" href="correct?run={name}">Correct the new queue</a>'
         f'<a class="ps-button" href="inspect?run={name}">Inspect</a>'
         f'<a class="ps-button" href="evaluate?run={name}">Evaluate</a>'
-        '<a class="ps-button" href="train">Train on</a></div>'
+        f'<a class="ps-button" href="train?run={name}&amp;from={name}">Train on</a></div>'
     )
     if "missing" in found:
         why = {

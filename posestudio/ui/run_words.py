@@ -46,7 +46,6 @@ NO_LOOKS = (
 )
 NO_FOLD = "The held-out fold is empty: too few labeled people for one. There is no held-out curve."
 NO_UNLABELED = "Nobody is unlabeled. Only the method supervised can train; the others need photos without labels."
-HELD_TRAINED = "This run trained on the fold's labels, so its held-out curve is left out."
 RESUME_NOTE = "It goes on with the labels that it began with; for newer ones, train from it."
 
 NO_SCORES = (
@@ -148,6 +147,13 @@ def set_aside(done: Mapping[str, Any]) -> str:
         else ""
     )
     return f"{done['people']} labeled people are the val set now.{learned}"
+
+
+def follow_up(unpredicted: int) -> str:
+    """What the button does that makes a run's results: with nobody new, what was stopped on the way."""
+    if not unpredicted:
+        return "Make predictions"
+    return f"Predict {unpredicted:,} new {'person' if unpredicted == 1 else 'people'}"
 
 
 def aside(people: int) -> str:

@@ -71,6 +71,59 @@ def test_closing_breaks_off_what_can_be_done_again(studio):
     assert not job.alive and job.problem == "The app was closed meanwhile."
 
 
+def test_the_making_of_results_ends_on_demand_and_says_so(studio):
+    work, going = jobs.Jobs(studio), threading.Event()
+
+    def endless(job):
+        while True:
+            job.tell("predicting", 1, 2)
+            going.set()
+            time.sleep(0.01)
+
+    job = work.start("train", "x", endless)
+    assert going.wait(60)
+    work.break_off()
+    job.thread.join(60)
+    assert not job.alive and job.problem == "Its results were stopped on the way."
+
+
+def test_a_run_goes_on_where_it_was_trained(studio, monkeypatch):
+    children, work = [], jobs.Jobs(studio)
+    child = jobs.in_process
+    monkeypatch.setattr(
+        jobs, "in_process", lambda folder, **rest: (children.append(folder.name), child(folder, **rest))
+    )  # fmt: skip
+    changes = {**QUICK, "train.steps": "2"}
+    runs = [
+        training.start(studio, preset="supervised", size="tiny", changes=changes)["run_id"]
+        for _ in range(2)
+    ]
+    (studio.run_folder(runs[0]) / jobs.WORKER_LOG).touch()  # as a child leaves it that was killed
+    for run in runs:
+        job = work.train(run)
+        job.thread.join(120)
+        assert job.problem is None and RunFolder(studio.run_folder(run)).status() == "done"
+    assert children == runs[:1]
+
+
+def test_people_who_came_since_are_counted_as_not_predicted(studio):
+    run = studio.call("newest_run")["run_id"]
+    jobs.Jobs(studio).follow_up(run).thread.join(120)
+    assert studio.call("unpredicted", run=run) == {"run_id": run, "people": 0}
+    image = studio.call("images")[0]["image_id"]
+    box, who = [4.0, 5.0, 30.0, 40.0], "me"
+    new = studio.call("add_person", image_id=image, box_xywh=box, who=who, edit_id="new")
+    new = new["instance_id"]
+    studio.call("set_box", instance_id=new, box_xywh=[4.0, 5.0, 31.0, 40.0], who=who, edit_id="box")
+    assert studio.call("unpredicted", run=run)["people"] == 1
+    jobs.Jobs(studio).follow_up(run).thread.join(120)
+    assert studio.call("unpredicted", run=run)["people"] == 0
+    studio.call("set_box", instance_id=new, box_xywh=box, who=who, edit_id="box again")
+    assert studio.call("unpredicted", run=run)["people"] == 1
+    studio.call("hide_person", instance_id=new, hidden=True, who=who, edit_id="gone")
+    assert studio.call("unpredicted", run=run)["people"] == 0
+
+
 def test_closing_stops_a_training_at_its_step_and_it_resumes(studio):
     work = jobs.Jobs(studio)
     changes = {**QUICK, "train.steps": "5000"}

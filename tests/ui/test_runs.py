@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from posestudio.events import Stepped
 from posestudio.studio.demo import make_demo
+from posestudio.studio.studio import Studio
 from posestudio.train.run_folder import RunFolder
 from tests.ui.browsers import App, Seen, watched
 
@@ -115,6 +116,10 @@ def test_a_run_is_watched_over_a_reload_stopped_and_resumed(app: App, seen: Seen
     link = page.get_by_role("link", name="Correct the new queue").get_attribute("href")
     assert link == f"correct?run={folder.path.name}"
 
+    # the next run goes on from these students without a reload
+    expect(page.locator("#ps-start input")).to_have_value(f"the students of {folder.path.name}")
+    assert "labels that it began with" in page.inner_text("#ps-panel")
+
     kept = folder.metrics()["steps"]
     page.get_by_role("button", name="Resume").click()
     expect(page.locator("#ps-panel .ps-chip")).to_have_text("training")
@@ -123,6 +128,47 @@ def test_a_run_is_watched_over_a_reload_stopped_and_resumed(app: App, seen: Seen
     expect(page.locator("#ps-panel .ps-chip")).to_have_text("stopped")
     expect(page.locator("#ps-result .ps-score")).to_be_visible()
     expect(page.locator("#ps-runs tr[aria-current]")).to_contain_text(folder.path.name)
+
+
+def test_people_who_came_in_since_are_predicted_by_one_button(app: App, seen: Seen):
+    page, studio = seen.page, Studio(app.project)
+    run = studio.call("newest_run")["run_id"]
+    button = page.get_by_role("button", name="Predict 1 new person")
+    page.goto(f"{app.address}/train?run={run}")
+    expect(page.locator("#ps-panel h2")).to_have_text(run)
+    expect(button).to_be_hidden()
+    image = studio.call("images")[0]["image_id"]
+    studio.call("add_person", image_id=image, box_xywh=[4.0, 5.0, 60.0, 90.0], who="me")
+    page.reload()
+    button.click()
+    expect(page.locator("#ps-panel .ps-chip")).to_have_text("making its results")
+    expect(button).to_be_hidden()
+    until(lambda: studio.call("unpredicted", run=run)["people"] == 0, "nobody was predicted")
+
+
+def test_train_on_starts_from_the_run_in_view_and_a_form_in_hand_stays(app: App, seen: Seen):
+    page, studio = seen.page, Studio(app.project)
+    oldest = studio.call("runs")[-1]["run_id"]
+    page.goto(f"{app.address}/train?run={oldest}")
+    page.get_by_role("link", name="Train on").click()
+    expect(page.locator("#ps-start input")).to_have_value(f"the students of {oldest}")
+    page.wait_for_function("!window.location.search.includes('from=')")
+    folder = begin(page, app, 30)
+    expect(page.locator("#ps-panel .ps-chip")).to_have_text("done")
+    expect(page.locator("#ps-start input")).to_have_value(f"the students of {folder.path.name}")
+    expect(page.locator("#ps-steps input")).to_have_value("30")
+    page.locator("#ps-train").click()
+    page.wait_for_function(f"!window.location.search.includes('{folder.path.name}')")
+    page.locator("#ps-steps input").fill("77")  # the form is taken in hand while that run goes on
+    page.locator("#ps-steps input").press("Tab")
+    expect(page.locator("#ps-result .ps-score")).to_be_visible()
+    expect(page.get_by_role("button", name="Train", exact=True)).to_be_enabled()
+    page.locator("#ps-start input").click()
+    last = studio.call("newest_run")["run_id"]
+    expect(page.get_by_role("option", name=last)).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator("#ps-start input")).to_have_value(f"the students of {folder.path.name}")
+    expect(page.locator("#ps-steps input")).to_have_value("77")
 
 
 def test_a_score_is_made_kept_and_leads_to_the_worst_person(app: App, seen: Seen):

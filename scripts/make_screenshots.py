@@ -23,10 +23,12 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 SHOTS = {
     "screenshot-images": ("/", "img"),
     "screenshot-correct": ("/correct?instance={person}", ".pe-joint:visible"),
+    "screenshot-photo": ("/?image={image}", ".pg-photo"),
     "screenshot-sheet": ("/sheet?keypoint=left_wrist", ".sh-card img"),
     "screenshot-inspect": ("/inspect?instance={person}", "canvas"),
     "screenshot-train": ("/train", ".js-plotly-plot"),
     "screenshot-evaluate": ("/evaluate", ".js-plotly-plot"),
+    "screenshot-export": ("/export", ".ps-export"),
 }
 """Picture to the address of its page and what must be drawn there before it is taken."""
 
@@ -38,7 +40,8 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, default=PROJECT / "assets")
     parser.add_argument("--project", help="a demo project with two runs, instead of a fresh one")
-    parser.add_argument("--person", type=int, default=16, help="whom Inspect shows")
+    parser.add_argument("--person", type=int, default=16, help="whom Correct and Inspect show")
+    parser.add_argument("--image", type=int, default=16, help="which photo Images shows alone")
     asked = parser.parse_args()
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     if browser is None:
@@ -48,7 +51,12 @@ def main() -> None:
         command = [*POSESTUDIO, "serve", "--project", project, "--port", "0"]
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=PROJECT) as studio:
             try:
-                take(address_of(studio), browser, asked.out, asked.person)
+                take(
+                    address_of(studio),
+                    browser,
+                    asked.out,
+                    {"person": asked.person, "image": asked.image},
+                )
             finally:
                 studio.terminate()
 
@@ -80,13 +88,13 @@ def address_of(studio: subprocess.Popen) -> str:
     sys.exit("The studio did not open.")
 
 
-def take(address: str, browser: str, out: Path, person: int) -> None:
-    """Write a picture for each of SHOTS."""
+def take(address: str, browser: str, out: Path, shown: dict[str, int]) -> None:
+    """Write a picture for each of SHOTS; `shown` is whom and what they show."""
     with sync_playwright() as play:
         chrome = play.chromium.launch(executable_path=browser, args=FLAGS)
         page = chrome.new_page(viewport={"width": 1366, "height": 768}, color_scheme="light")
         for name, (path, drawn) in SHOTS.items():
-            page.goto(address + path.format(person=person))
+            page.goto(address + path.format(**shown))
             page.wait_for_selector(drawn, timeout=120_000)
             settle(page)
             page.screenshot(path=out / f"{name}.jpg", type="jpeg", quality=88)

@@ -206,10 +206,9 @@ def note_run(store: Store, run_id: str) -> Record:
 
 def record_scores(store: Store, run_id: str, scores: Record) -> Record:
     """Keep the scores of a run: whole in its folder's scores.json, the ensemble's numbers on val also in its row."""
-    path = Path(get_run(store, run_id)["path"]) / "scores.json"
+    folder = RunFolder(Path(get_run(store, run_id)["path"]))
     key = "-".join([scores["split"], scores["student"], *(["flip"] if scores["flip"] else [])])
-    whole = json.loads(path.read_text("utf-8")) if path.exists() else {}
-    RunFolder(path.parent).write_json(path.name, {**whole, key: scores})
+    folder.add_json("scores.json", {key: scores})
     if key == "val-ensemble":
         plain = {
             name: value

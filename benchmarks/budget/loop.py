@@ -229,11 +229,11 @@ def correct(
     """See people through as a careful person would: accept what is right, move what is not, say what has no answer.
 
     Returns:
-        accepted, moved: how many keypoints.
+        accepted, moved: how many keypoints in this round, before it was broken off too.
     """
     if not people:
         return {"accepted": 0, "moved": 0}
-    snapshot, counts = work.now(opened), {"accepted": 0, "moved": 0}
+    snapshot, deeds = work.now(opened), f"{loop.arm}-{number}-"
     run_id = opened.call("newest_run")["run_id"]
     told = opened.call("predictions", run=run_id)
     mine = snapshot.people.take(np.isin(snapshot.people.instance_id, people))
@@ -244,7 +244,7 @@ def correct(
         said = opinion(
             snapshot, mine.state[at], xy[at], place.dataset.learnable, answer, loop.plan.tolerance
         )
-        person, deed = int(mine.instance_id[at]), f"{loop.arm}-{number}-{mine.instance_id[at]}"
+        person, deed = int(mine.instance_id[at]), f"{deeds}{mine.instance_id[at]}"
         if said[0]:
             opened.call(
                 "accept", instance_id=person, who=WHO, edit_id=f"{deed}-accept", run=run_id, keypoints=said[0]
@@ -253,9 +253,19 @@ def correct(
             opened.call(
                 "label", instance_id=person, edits=said[1], who=WHO, edit_id=f"{deed}-label"
             )
-        counts["accepted"] += len(said[0])
-        counts["moved"] += sum(edit["state"] == "placed" for edit in said[1])
-    return counts
+    return counted(opened, deeds, people)
+
+
+def counted(opened: Studio, deeds: str, people: list[int]) -> dict[str, int]:
+    """How many keypoints of people were accepted and moved, by the journal's rows whose edit_id begins with `deeds`."""
+    rows = [
+        row
+        for person in people
+        for row in opened.call("history", instance_id=person)
+        if (row["edit_id"] or "").startswith(deeds) and row["state"] == "placed"
+    ]
+    accepted = sum(row["origin"] == "accept" for row in rows)
+    return {"accepted": accepted, "moved": len(rows) - accepted}
 
 
 def opinion(

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -70,6 +71,29 @@ def test_a_stopped_round_goes_on_with_the_same_people(place: Place, tmp_path: Pa
     before = note.read_text("utf-8")
     assert loop.run(one, place)
     assert note.read_text("utf-8").startswith(before.rstrip("}"))
+
+
+def test_a_round_that_died_between_two_corrections_counts_all_of_them(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+):
+    one, left = Loop("crosses", "queue", 2, PLAN), [1]
+
+    class Dying(Studio):
+        def call(self, verb: str, **arguments: Any) -> Any:
+            if verb in ("accept", "label"):
+                left[0] -= 1
+                if left[0] < 0:
+                    raise RuntimeError("killed")
+            return super().call(verb, **arguments)
+
+    monkeypatch.setattr(loop, "Studio", Dying)
+    with pytest.raises(RuntimeError, match="killed"):
+        loop.run(one, place)
+    monkeypatch.undo()
+    assert loop.run(one, place)
+    lines = [line for key, line in loop.finished(place.results).items() if key[0] == one.name]
+    assert len(lines) == 3
+    assert all(line["accepted"] + line["moved"] == 4 * line["corrected"] for line in lines)
 
 
 def test_an_unknown_arm_is_one_line(tmp_path: Path, capsys):

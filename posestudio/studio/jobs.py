@@ -202,7 +202,7 @@ class Jobs:
 
 def _busy(job: Job) -> str:
     if job.kind == "train":
-        return f"Run {job.name} is training here. Wait, or stop it: posestudio stop {job.name}"
+        return f"Run {job.name} is training here. Wait, or stop it: on Train, or posestudio stop {job.name}"
     return f"{job.name} is being worked on here ({job.kind}). Wait for it."
 
 
@@ -249,7 +249,7 @@ def in_process(
         lines = (folder / WORKER_LOG).read_text("utf-8", "replace").strip().splitlines()
         raise TrainingError(
             f"Run {folder.name} ended with code {child.returncode}: {lines[-1] if lines else 'no message'}\n"
-            f"See {folder / WORKER_LOG}, or go on with: posestudio train --resume {folder.name}"
+            f"See {folder / WORKER_LOG}, or go on: Resume on Train, or posestudio train --resume {folder.name}"
         )
 
 

@@ -50,7 +50,8 @@ def start_run(
         before = RunFolder(store.project / "runs" / get_run(store, from_run)["run_id"])
         if not before.students():
             raise NotFound(
-                f"Run {from_run} has no students to start from.\nGo on with it: posestudio train --resume {from_run}"
+                f"Run {from_run} has no students to start from.\n"
+                f"Go on with it: Resume on Train, or posestudio train --resume {from_run}"
             )
         from_run = before.path.name
     frozen_now = freeze.freeze(store)
@@ -60,7 +61,8 @@ def start_run(
     if not labeled:
         raise TrainingError(
             "There is nobody to learn from: no train person has a labeled keypoint.\n"
-            "Label some people (posestudio queue), or import a COCO file with --split train."
+            "Label some people on Correct (posestudio queue), or bring in a COCO file with the split train on Images "
+            "(posestudio import coco)."
         )
     val = int((people.reviewed & ~people.iscrowd & (people.split == "val")).sum())
     run_id = _new_folder(store)
@@ -80,7 +82,8 @@ def start_run(
     )
     notes = [] if val else [
         f"There is no val set, so this run gets no score. With {labeled} labeled people, about "
-        f"{min(max(round(0.2 * labeled), 20), labeled // 2)} could be set aside: posestudio split val --share 0.2"
+        f"{min(max(round(0.2 * labeled), 20), labeled // 2)} could be set aside: on Images, or posestudio split val "
+        "--share 0.2"
     ]  # fmt: skip
     return {
         "run_id": run_id, "snapshot_id": frozen_now["snapshot_id"], "labeled": labeled, "val": val, "notes": notes,
@@ -113,7 +116,9 @@ def get_run(store: Store, run: str) -> Record:
     if len(found) == 1:
         return _with_folder(store, known[found[0]])
     if not known:
-        raise NotFound(f"There is no run {run!r}: nothing was trained yet. Start: posestudio train")
+        raise NotFound(
+            f"There is no run {run!r}: nothing was trained yet. Start on Train, or: posestudio train"
+        )
     raise NotFound(unknown("run", run, known))
 
 
@@ -149,7 +154,7 @@ def newest_run(store: Store) -> Record:
     for row in list_runs(store):
         if row["usable"]:
             return row
-    raise NotFound("No run has left students yet. Start one: posestudio train")
+    raise NotFound("No run has left students yet. Start one on Train, or: posestudio train")
 
 
 def run_diff(store: Store, run: str, other: str) -> Record:

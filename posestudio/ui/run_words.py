@@ -37,8 +37,8 @@ NO_RUNS = (
 )
 NO_TEACHER = (
     "Nobody to learn from",
-    "No train person has a labeled keypoint. Label some people on Correct, or import a COCO file from a terminal: "
-    "posestudio import coco FILE --images FOLDER",
+    "No train person has a labeled keypoint. Label some people on Correct, or drop a COCO file and its photos on "
+    "Images.",
 )
 NO_LOOKS = (
     "Labels are not held out (data.hold_fold off, data.cross_fit 0): the run never looks at labels that it did not "
@@ -63,7 +63,7 @@ NO_LEDGER = (
 )
 NO_RELIABILITY = (
     "Too few labels that neither students nor calibration have seen. Label some people of the queue, then evaluate "
-    "again; a run that ended before its doubts were refreshed needs: posestudio pool"
+    "again. For a run that ended before its doubts were refreshed, have its predictions made on Train first."
 )
 KINDS = (
     "good: OKS term 0.85 or more. jitter: 0.5 to 0.85. inversion: on the person's own mirror keypoint. swap: on "

@@ -324,6 +324,11 @@ def _show_scores(value: dict[str, Any]) -> str:
     lines.append(
         f"area {value['area_rule']}; OKS sigmas from {value['sigmas_source']}: {_sigmas(value)}"
     )
+    if value.get("remembered"):
+        lines.append(
+            f"{value['remembered']} of these people were learned by this run: it says how well it remembers them, not "
+            "how good it is"
+        )
     if value["untaught"]:
         lines.append(f"left out, as no label shows them: {', '.join(value['untaught'])}")
     return "\n".join([*lines, show.table(rows, columns)])

@@ -105,9 +105,10 @@ def _erase(cursor: Cursor, instance_ids: Sequence[int], who: str) -> None:
 
 
 def _forget(store: Store, pictures: Sequence[str]) -> None:
-    """Take the thumbnails of these images (by content hash) and all crops, many people a file, out of the cache."""
+    """Take the thumbnails of these images (by content hash) and what is of many people a file out of the cache."""
     cache = store.project / "cache"
-    shutil.rmtree(cache / "crops", ignore_errors=True)
+    for many in ("crops", "scores"):
+        shutil.rmtree(cache / many, ignore_errors=True)
     for sha256 in pictures:
         for path in (cache / "thumbs").glob(f"{sha256}-*"):
             path.unlink(missing_ok=True)

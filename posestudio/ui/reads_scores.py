@@ -1,6 +1,7 @@
 """What the Evaluate page asks the studio for: who can be scored, stored scores, and comparisons."""
 
 import contextlib
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -10,6 +11,7 @@ from posestudio.studio import ranking, scores
 from posestudio.studio.jobs import Job, Jobs
 from posestudio.studio.studio import Studio
 from posestudio.studio.work import Student
+from posestudio.ui import reads, texts
 
 Record = dict[str, Any]
 SPLITS = ("val", "train", "unlabeled")
@@ -17,19 +19,37 @@ STUDENTS = ("ensemble", "a", "b")
 ALL_RUNS = "all runs"
 """Name of the job that scores every run again."""
 
+NO_VAL = (
+    "There is no val set yet: people who teach no run and only judge. Images offers to set some of your labeled people "
+    "aside."
+)
+NO_VAL_NO_LABELS = (
+    "There is no val set yet, and nobody is labeled. Label some people on Correct; Images then offers to set some "
+    "aside. A COCO file that is dropped on Images can bring its own."
+)
+VAL_UNREVIEWED = (
+    "Val has {people}, none with every keypoint decided. Label some on Correct, with the split val."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Whose score of whom: a run, a split, a student, with or without mirrored crops."""
+    """Whose score of whom: a run, a split, a student, with or without mirrored crops.
+
+    imported: run is the name of an imported model, which has neither students nor mirrored crops.
+    """
 
     run: str
     split: str = "val"
     student: str = "ensemble"
     flip: bool = False
+    imported: bool = False
 
     @property
     def key(self) -> str:
         """The score's name in the run's scores.json."""
+        if self.imported:
+            return f"{self.split}-model"
         return "-".join([self.split, self.student, *(["flip"] if self.flip else [])])
 
     def checked(self) -> "Choice":
@@ -48,9 +68,33 @@ def runs(studio: Studio) -> list[str]:
     return [row["run_id"] for row in studio.call("runs") if row["usable"]]
 
 
+def imported(studio: Studio) -> list[tuple[str, str]]:
+    """(words, name) of the models whose predictions were imported, as a dropdown wants them."""
+    return [(words, name) for name, words in reads.imported(studio)]
+
+
+def splits(studio: Studio) -> dict[str, int]:
+    """Splits by which something can be scored now, and how many reviewed people each has; val is always there."""
+    counts = studio.call("splits")["splits"]
+    return {
+        split: counts[split]["reviewed"]
+        for split in SPLITS
+        if split == "val" or counts[split]["reviewed"]
+    }
+
+
+def why_nobody(studio: Studio) -> str:
+    """Why nobody of val can be judged by, and what to do on which page."""
+    counts = studio.call("splits")["splits"]
+    there = counts["val"]["people"]
+    if there:
+        return VAL_UNREVIEWED.format(people=texts.count(there, "person", "people"))
+    return NO_VAL if counts["train"]["reviewed"] else NO_VAL_NO_LABELS
+
+
 def stored(studio: Studio, choice: Choice) -> Record | None:
     """The score that was made last for this choice, or None."""
-    return studio.call("scores", run=choice.run).get(choice.key)
+    return scores.kept(studio, choice.run).get(choice.key)
 
 
 def stale(record: Record, standings: Record) -> bool:
@@ -73,14 +117,14 @@ def evaluate(studio: Studio, jobs: Jobs, choice: Choice) -> Job:
         PoseStudioError: another score is being made, or there is no such run.
     """
     choice.checked()
-    run_id = studio.call("run", run=choice.run)["run_id"]
+    run_id = choice.run if choice.imported else studio.call("run", run=choice.run)["run_id"]
 
     def work(job: Job) -> Any:
         found = scores.evaluate(
             studio, run=run_id, split=choice.split, student=cast(Student, choice.student), flip=choice.flip,
             progress=job.tell,
         )  # fmt: skip
-        if choice.split == "val":
+        if choice.split == "val" and not choice.imported:
             ranking.refresh(studio, progress=job.tell)
         return found["run_id"]
 
@@ -116,16 +160,20 @@ def pseudo_labels(studio: Studio, run: str) -> Record | None:
 def stamp(studio: Studio, jobs: Jobs, run: str) -> tuple[str, str]:
     """(what the page shows of the work in hand, what it shows of the run's scores): each changes when that does."""
     job = jobs.last("evaluate")
-    path: Path = studio.run_folder(run) / "scores.json"
-    there = path.stat().st_mtime_ns if run and path.exists() else 0
+    paths: list[Path] = [
+        studio.run_folder(run) / "scores.json",
+        scores.imported_file(studio.project, run),
+    ]
+    there = [path.stat().st_mtime_ns for path in paths if run and path.exists()]
     working = "" if job is None else f"{job.name} {job.at} {job.alive} {job.problem}"
     return working, f"{run} {there} {job.alive if job else ''}"
 
 
 def command(studio: Studio, choice: Choice) -> str:
     """The command line that does the same."""
-    flip = " --flip" if choice.flip else ""
-    return (
-        f"posestudio evaluate --run {choice.run} --split {choice.split} --student {choice.student}{flip} "
-        f"--project {studio.project}"
-    )
+    student = [] if choice.imported else ["--student", choice.student]
+    flip = ["--flip"] if choice.flip and not choice.imported else []
+    return shlex.join(
+        ["posestudio", "evaluate", "--run", choice.run, "--split", choice.split, *student, *flip, "--project",
+         str(studio.project)]
+    )  # fmt: skip

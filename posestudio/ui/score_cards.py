@@ -7,12 +7,22 @@ from urllib.parse import quote
 
 from posestudio.core.coco import NUMBERS
 from posestudio.core.metrics import ERROR_KINDS
+from posestudio.core.skeleton import Skeleton
 from posestudio.studio.jobs import Job
-from posestudio.ui import cards, run_words, texts
+from posestudio.ui import cards, run_words, skeletons, texts
+from posestudio.ui.skeletons import Square
 
 Record = Mapping[str, Any]
 FIRST = 6
 """Worst people that are shown at once."""
+
+NOBODY_JUDGES = "Nobody to judge by"
+REMEMBERED = (
+    "{learned} of these {people} were learned by this run: the number says how well it remembers them, not how good it "
+    "is. People of val judge."
+)
+MAYBE_REMEMBERED = "Runs learn people of train: this number says more of memory than of quality. People of val judge."
+IMPORTED = "Imported predictions: whether their model has learned these people is not known here."
 
 MEANING = {
     "AP": "OKS .50 to .95",
@@ -33,12 +43,7 @@ def working(job: Job | None) -> str:
     if job is None:
         return ""
     if job.alive:
-        what, done, total = job.at or ("beginning", 0, 0)
-        share = 100 * done / total if total else 0
-        return (
-            f'<div class="ps-progress" role="status"><progress max="100" value="{share:.1f}" aria-label="Evaluating">'
-            f"</progress><span>{escape(job.name)}: {escape(what)} {done:,} of {total:,}</span></div>"
-        )
+        return cards.progress(f"{job.name}: ", job.at or ("reading labels", 0, 0))
     if job.problem:
         return f'<p class="ps-say ps-bad" role="alert">{escape(job.problem)}</p>'
     return ""
@@ -72,11 +77,27 @@ def numbers(record: Record, stale: bool) -> str:
         facts.append(("Left out", left))
     made = [record.get("when", "")[:16].replace("T", " "), f"labels {record['revision']}"]
     facts.append(("Made", ", ".join(filter(None, made))))
-    said = '<p class="ps-say">Rough: under 50 people.</p>' if record["rough"] else ""
+    said = _memory(record) + (
+        '<p class="ps-say">Rough: under 50 people.</p>' if record["rough"] else ""
+    )
     if stale:
         said += '<p class="ps-say ps-alarm">The val labels changed since. Evaluate again for the newest ones.</p>'
     pairs = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts)
     return f'{said}<div class="ps-numbers-ten">{tiles}</div><dl class="ps-facts">{pairs}</dl>'
+
+
+def _memory(record: Record) -> str:
+    """That a number is of people whom the run has learned, or that nothing is known of that."""
+    if record["student"] == "model":
+        return f'<p class="ps-say">{IMPORTED}</p>'
+    learned = record.get("remembered", 0 if record["split"] == "val" else None)
+    if learned == 0:
+        return ""
+    words = MAYBE_REMEMBERED
+    if learned:
+        people = texts.count(record["people"], "person", "people")
+        words = REMEMBERED.format(learned=f"{learned:,}", people=people)
+    return f'<p class="ps-say ps-alarm">{escape(words)}</p>'
 
 
 def _left_out(record: Record) -> str:
@@ -124,7 +145,7 @@ def keypoints(record: Record) -> str:
     )
 
 
-def worst(record: Record) -> str:
+def worst(record: Record, skeleton: Skeleton) -> str:
     """The people that are predicted worst, each with what is wrong and where to go."""
     found = record.get("worst") or []
     if not found:
@@ -132,7 +153,8 @@ def worst(record: Record) -> str:
             '<p class="ps-quiet">This score was made without them. Evaluate again to see them.</p>'
         )
     first, rest = (
-        "".join(_case(case, record) for case in part) for part in (found[:FIRST], found[FIRST:])
+        "".join(_case(case, record, skeleton) for case in part)
+        for part in (found[:FIRST], found[FIRST:])
     )
     cases = f'<div class="ps-cases">{first}</div>'
     if rest:
@@ -141,15 +163,24 @@ def worst(record: Record) -> str:
     return cases
 
 
-def _case(case: Record, record: Record) -> str:
-    person, run = int(case["instance_id"]), quote(record["run_id"])
-    wrong = run_words.wrong(case)
+def _case(case: Record, record: Record, skeleton: Skeleton) -> str:
+    person, image, run = (
+        int(case["instance_id"]),
+        int(case["image_id"]),
+        quote(record["run_id"], safe=""),
+    )
+    source, bones = f"media/{image}/box/{person}?w=320", ""
+    if "box" in case:  # scores that were made before have no points
+        square = Square.of(case["box"])
+        source, bones = square.source(image, 320), skeletons.drawn(case, square, skeleton)
+    ways = f'<a class="ps-button" href="correct?instance={person}&amp;run={run}">Correct</a>'
+    if record["student"] != "model":
+        ways += f'<a class="ps-button" href="inspect?instance={person}&amp;run={run}">Inspect</a>'
     return (
-        f'<article class="ps-case"><img loading="lazy" alt="Person {person}" '
-        f'src="media/{int(case["image_id"])}/box/{person}?w=320"><div>'
-        f"<span><b>OKS {case['oks']:.2f}</b>, person {person}</span><span>{escape(wrong)}</span>"
-        f'<div class="ps-next"><a class="ps-button" href="correct?instance={person}">Correct</a>'
-        f'<a class="ps-button" href="inspect?instance={person}&amp;run={run}">Inspect</a></div></div></article>'
+        f'<article class="ps-case"><figure><img loading="lazy" alt="Person {person}" src="{source}">{bones}</figure>'
+        f"<div><span><b>OKS {case['oks']:.2f}</b>, person {person}</span>"
+        f"<span>{escape(run_words.wrong(case))}</span>"
+        f'<div class="ps-next">{ways}</div></div></article>'
     )
 
 
@@ -228,9 +259,11 @@ def reliability_words(found: Record | None) -> str:
     )
 
 
-def empty(runs: Sequence[str]) -> str:
-    """What stands in place of scores."""
-    return cards.empty(run_words.NO_SCORES if runs else run_words.NO_STUDENTS)
+def empty(runs: Sequence[str], why: str = "") -> str:
+    """What stands in place of scores; why: nobody can be judged by."""
+    if not runs:
+        return cards.empty(run_words.NO_STUDENTS)
+    return cards.empty((NOBODY_JUDGES, why) if why else run_words.NO_SCORES)
 
 
 def _percent(value: float | None) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Response, expect
 
 from posestudio.events import Stepped
 from posestudio.studio.demo import make_demo
@@ -171,11 +171,18 @@ def test_train_on_starts_from_the_run_in_view_and_a_form_in_hand_stays(app: App,
     expect(page.locator("#ps-steps input")).to_have_value("77")
 
 
+def begins(answer: Response) -> bool:
+    """Whether an answer is to the press of Evaluate: an event with the five choices alone."""
+    sent = answer.request.post_data or ""
+    return "queue/join" in answer.url and json.loads(sent)["data"][1:] == ["val", "a", False, ""]
+
+
 def test_a_score_is_made_kept_and_leads_to_the_worst_person(app: App, seen: Seen):
     page = seen.page
     page.goto(f"{app.address}/evaluate?student=a")
     page.locator(".ps-empty", has_text="Not evaluated yet").wait_for()
-    page.locator("#ps-evaluate").click()
+    with page.expect_response(begins):  # a reload in the same moment would take the click back
+        page.locator("#ps-evaluate").click()
     page.reload()  # the job is the app's, not this page's
     page.locator(".ps-numbers-ten").wait_for()
     run = page.locator("#ps-run input").input_value()
@@ -191,9 +198,11 @@ def test_a_score_is_made_kept_and_leads_to_the_worst_person(app: App, seen: Seen
     case = page.locator(".ps-case").first
     assert f"person {worst}" in case.inner_text()
     page.wait_for_function("document.querySelector('.ps-case img').naturalWidth > 0")
+    expect(case.locator("svg .ps-label")).to_be_visible()
+    expect(case.locator("svg .ps-predicted")).to_be_visible()
     assert (
         case.get_by_role("link", name="Correct").get_attribute("href")
-        == f"correct?instance={worst}"
+        == f"correct?instance={worst}&run={run}"
     )
     case.get_by_role("link", name="Inspect").click()
     page.wait_for_url(f"**/inspect?instance={worst}&run={run}*")

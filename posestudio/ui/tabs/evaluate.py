@@ -7,7 +7,7 @@ made by a background job and kept in the run's folder, so a reload shows them at
 # pyright: reportPrivateImportUsage=false
 # (gradio exports its names without saying so to type checkers)
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gradio as gr
@@ -21,6 +21,7 @@ from posestudio.ui.train_parts import COPY
 
 Update = dict[Any, Any]
 NOBODY = ""
+READING = '<p class="ps-quiet" role="status">Reading scores …</p>'
 KEEP_ADDRESS = """(run, split, student, flip, other) => {
   const at = new URL(window.location.href);
   const put = (name, value, plain) => value && value !== plain
@@ -70,11 +71,11 @@ class Judge:
     def open(self, request: gr.Request) -> Update:
         """The page by its address."""
         query = request.query_params
-        known = reads_scores.runs(self.studio)
+        known = list(self._known().values())
         run = query.get("run")
         run = run if run in known else known[0] if known else ""
         split, student = query.get("split") or SPLITS[0], query.get("student") or STUDENTS[0]
-        choice = Choice(
+        choice = self._choice(
             run, split if split in SPLITS else SPLITS[0], student if student in STUDENTS else STUDENTS[0],
             query.get("flip") == "1",
         )  # fmt: skip
@@ -84,13 +85,13 @@ class Judge:
         self, run: str | None, split: str, student: str, flip: bool, other: str | None
     ) -> Update:
         """Another run, split, student or partner."""
-        return self.page(Choice(run or "", split, student, bool(flip)).checked(), other)
+        return self.page(self._choice(run, split, student, flip).checked(), other)
 
     def evaluate(
         self, run: str | None, split: str, student: str, flip: bool, other: str | None
     ) -> Update:
         """Score what is chosen, in the background."""
-        choice = Choice(run or "", split, student, bool(flip))
+        choice = self._choice(run, split, student, flip)
         reads_scores.evaluate(self.studio, self.jobs, choice)
         return self._working(choice.run)
 
@@ -118,8 +119,8 @@ class Judge:
 
     def page(self, choice: Choice, other: str | None) -> Update:
         """Everything about a choice."""
-        tab, known = self.tab, reads_scores.runs(self.studio)
-        if choice.run not in known:
+        tab, known, there = self.tab, reads_scores.runs(self.studio), self._known()
+        if choice.run not in there.values():
             return {
                 tab.run: gr.Dropdown([], value=None), tab.scores: score_cards.empty(known),
                 tab.body: gr.Column(visible=False), tab.evaluate: gr.Button(interactive=False),
@@ -127,31 +128,49 @@ class Judge:
                 tab.curve_words: score_cards.curve_words(reads_scores.standings(self.studio)["curve"]),
                 tab.seen: " | ".join(reads_scores.stamp(self.studio, self.jobs, "")),
             }  # fmt: skip
+        working = self._working(
+            choice.run
+        )  # first: what comes while the rest is read shows at the next tick
+        offered = reads_scores.splits(self.studio)
+        if choice.split not in offered:
+            choice = replace(choice, split=SPLITS[0])
         standings = reads_scores.standings(self.studio)
         record = reads_scores.stored(self.studio, choice)
-        other = other if other in known and other != choice.run else NOBODY
-        others = [("nothing", NOBODY), *((name, name) for name in known if name != choice.run)]
+        others = [] if choice.imported else [name for name in known if name != choice.run]
+        other = other if other in others else NOBODY
         told_ = reads_scores.compared(self.studio, choice, other) if other else None
+        why = "" if offered[choice.split] else reads_scores.why_nobody(self.studio)
         return {
-            **self._working(choice.run),
-            tab.run: gr.Dropdown(known, value=choice.run),
-            tab.split: choice.split,
-            tab.student: choice.student,
-            tab.flip: choice.flip,
+            **working,
+            tab.run: gr.Dropdown(list(there.items()), value=choice.run),
+            tab.split: gr.Radio(list(offered), value=choice.split),
+            tab.student: gr.Radio(value=choice.student, visible=not choice.imported),
+            tab.flip: gr.Checkbox(value=choice.flip, visible=not choice.imported),
             tab.command: run_cards.command(reads_scores.command(self.studio, choice)),
-            tab.other: gr.Dropdown(others, value=other, visible=len(known) > 1),
-            tab.compared: score_cards.compared(told_) if len(known) > 1 else "",
-            **self._scores(record, standings, known),
+            tab.other: gr.Dropdown(
+                [("nothing", NOBODY), *((name, name) for name in others)], value=other, visible=bool(others)
+            ),
+            tab.compared: score_cards.compared(told_) if others else "",
+            **self._scores(record, standings, score_cards.empty(list(there), why)),
             **self._labels(standings),
             **self._ledger(choice.run),
-        }
+        }  # fmt: skip
+
+    def _known(self) -> dict[str, str]:
+        """What can be scored, by what it is called: runs, the newest first, then imported models."""
+        runs = {name: name for name in reads_scores.runs(self.studio)}
+        return {**runs, **dict(reads_scores.imported(self.studio))}
+
+    def _choice(self, run: str | None, split: str, student: str, flip: bool) -> Choice:
+        imported = run in dict(reads_scores.imported(self.studio)).values()
+        return Choice(run or "", split, student, bool(flip), imported)
 
     def _scores(
-        self, record: dict[str, Any] | None, standings: dict[str, Any], known: list[str]
+        self, record: dict[str, Any] | None, standings: dict[str, Any], empty: str
     ) -> Update:
         tab = self.tab
         if record is None:
-            return {tab.scores: score_cards.empty(known), tab.body: gr.Column(visible=False)}
+            return {tab.scores: empty, tab.body: gr.Column(visible=False)}
         trust = record.get("reliability")
         return {
             tab.scores: score_cards.numbers(record, reads_scores.stale(record, standings)),
@@ -163,7 +182,7 @@ class Judge:
                 plots.reliability(trust) if trust else None, visible=bool(trust)
             ),
             tab.reliable: score_cards.reliability_words(trust),
-            tab.worst: score_cards.worst(record),
+            tab.worst: score_cards.worst(record, self.studio.skeleton()),
         }
 
     def _labels(self, standings: dict[str, Any]) -> Update:
@@ -239,7 +258,7 @@ def _layout() -> EvaluateTab:
     theme.header("Evaluate")
     with gr.Row(elem_classes="ps-bar ps-tools"):
         run = gr.Dropdown([], label="Run", scale=2, min_width=220, elem_id="ps-run")
-        split = gr.Radio(SPLITS, value=SPLITS[0], label="Split", scale=0, min_width=250)
+        split = gr.Radio(SPLITS[:2], value=SPLITS[0], label="Split", scale=0, min_width=250)
         student = gr.Radio(STUDENTS, value=STUDENTS[0], label="Student", scale=0, min_width=220)
         flip = gr.Checkbox(label="Mirrored crops too", scale=0, min_width=170, elem_id="ps-flip")
         evaluate = gr.Button(
@@ -247,7 +266,7 @@ def _layout() -> EvaluateTab:
             elem_id="ps-evaluate",
         )  # fmt: skip
     working = gr.HTML(js_on_load=None, elem_id="ps-working")
-    scores = gr.HTML(js_on_load=None, elem_id="ps-scores")
+    scores = gr.HTML(READING, js_on_load=None, elem_id="ps-scores")
     with gr.Column(visible=False) as body:
         with gr.Row(elem_classes="ps-two"):
             with gr.Column(min_width=420):
@@ -271,7 +290,8 @@ def _layout() -> EvaluateTab:
                 )
         _title(
             "Worst people",
-            "Each opens in the editor; people of val open there without predictions.",
+            "Labels are solid, predictions dashed. Each opens in the editor; people of val open there without "
+            "predictions.",
         )
         worst = gr.HTML(js_on_load=None, elem_id="ps-worst")
     with gr.Row(elem_classes="ps-two"):

@@ -1,17 +1,15 @@
-"""A COCO file with images that came in before: who is the same, who changed, and what was said of them here since.
+"""A COCO file with images that came in before: what it changes, and what was said here since.
 
-Images are known by their content. A person is who is there with the same box and labels, whatever the numbers in the
-file, or else who has the same number or lies near. A changed entry becomes further rows of box and labels, unless
-somebody has edited or checked the person here: no file overwrites that. Who is gone from the file stays.
+A changed entry becomes further rows of box and labels, unless somebody has edited or checked the person here: no file
+overwrites that. Who is gone from the file stays. Who is who is found by `coco_known`.
 """
 
 import json
-from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from posestudio.store import marks
+from posestudio.store.coco_known import Before, said
 from posestudio.store.coco_read import CocoAnnotation, CocoImage
 from posestudio.store.database import Cursor, fetch
 
@@ -20,56 +18,6 @@ LABEL_KEYS = ("keypoints", "num_keypoints")
 
 NUMBERS = ("id", "image_id", "category_id")
 """Fields that keep what the first file gave: others, and the header, refer to them."""
-
-SAME_SHARE = 0.5
-"""A file is a later state of an earlier one where at least this share of people is the same. Ours."""
-
-NEAR_OVERLAP = 0.5
-"""Intersection over union from which a box of a later state is that of a person with another number. Ours."""
-
-Given = Mapping[int, Sequence[CocoAnnotation]]
-"""The people of a file by the id of their image in it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """A person whom an earlier file brought. raw: the entry then. edited: somebody changed or checked it here."""
-
-    instance_id: int
-    coco_id: int
-    raw: dict[str, Any]
-    edited: bool
-
-    @property
-    def bare(self) -> bool:
-        """The labels were left out."""
-        return "keypoints" not in self.raw
-
-    def equals(self, one: CocoAnnotation) -> bool:
-        """Box and labels are those of the entry then; numbers do not count."""
-        same = list(one.box_xywh) == self.raw["bbox"]
-        return same and (self.bare or one.keypoints == self.raw["keypoints"])
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """What an earlier file said of an image."""
-
-    image_id: int
-    source_id: int
-    coco_id: int
-    raw: dict[str, Any]
-    people: list[Known]
-
-
-@dataclass(frozen=True, slots=True)
-class Before:
-    """An image that an earlier state of the file brought: its entry then, and who of its people is who."""
-
-    entry: Entry
-    pairs: list[tuple[Known, CocoAnnotation]]
-    new: list[CocoAnnotation]
-    gone: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,144 +72,11 @@ class Changes:
         return [f"{count:,} {text}" for count, text in lines if count]
 
 
-def find(cursor: Cursor, images: Mapping[int, int], given: Given) -> dict[int, Before]:
-    """In a job: what earlier files said of a file's images, by the ids of these in the file.
-
-    A file that names the same image but none of the same people is another file, not a later state of the earlier one.
-
-    Args:
-        cursor: of the running job.
-        images: ids in the file and in the store, of images that are there by content.
-        given: the file's people.
-    """
-    entries = _entries(cursor, images.values())
-    found = _match(images, given, entries, frozenset())
-    later = _later_states(found)
-    return _match(images, given, entries, later) if later else found
-
-
-def _entries(cursor: Cursor, image_ids: Collection[int]) -> dict[int, list[Entry]]:
-    """What files said of these images: image_id -> entries, the oldest first."""
-    rows = fetch(
-        cursor,
-        """SELECT image_id, source_id, coco_id, extra FROM image_sources
-        WHERE coco_id IS NOT NULL AND image_id IN (SELECT unnest(?::BIGINT[])) ORDER BY source_id, position""",
-        [list(image_ids)],
-    )
-    known = _people(cursor, image_ids)
-    found: dict[int, list[Entry]] = defaultdict(list)
-    for row in rows:
-        people = known.get((row["source_id"], row["coco_id"]), [])
-        raw = json.loads(row["extra"])
-        entry = Entry(row["image_id"], row["source_id"], row["coco_id"], raw, people)
-        found[row["image_id"]].append(entry)
-    return found
-
-
-def _people(cursor: Cursor, image_ids: Collection[int]) -> dict[tuple[int, int], list[Known]]:
-    """People whom files brought, by source and the image's id there."""
-    rows = fetch(
-        cursor,
-        """SELECT instance_id, source_id, coco_id, extra,
-            instance_id IN (SELECT instance_id FROM label_journal WHERE origin <> 'import')
-            OR instance_id IN (SELECT instance_id FROM box_journal WHERE hidden OR source <> 'file') AS edited
-        FROM instances WHERE coco_id IS NOT NULL AND extra IS NOT NULL
-        AND image_id IN (SELECT unnest(?::BIGINT[])) ORDER BY instance_id""",
-        [list(image_ids)],
-    )
-    said = marks.standing_rows(cursor) if rows else []
-    checked = {row["instance_id"] for row in said if row["kind"] in ("seen", "cannot_tell")}
-    found: dict[tuple[int, int], list[Known]] = defaultdict(list)
-    for row in rows:
-        raw, instance_id = json.loads(row["extra"]), row["instance_id"]
-        one = Known(instance_id, row["coco_id"], raw, row["edited"] or instance_id in checked)
-        found[row["source_id"], raw["image_id"]].append(one)
-    return found
-
-
-def _match(
-    images: Mapping[int, int],
-    given: Given,
-    entries: Mapping[int, Sequence[Entry]],
-    later: Collection[int],
-) -> dict[int, Before]:
-    """For each image of the file the entry that fits best; of the sources `later` this file is a later state."""
-    found: dict[int, Before] = {}
-    taken: set[tuple[int, int]] = set()
-    for coco_id, image_id in images.items():
-        ranked = []
-        for entry in entries.get(image_id, []):
-            if (entry.source_id, entry.coco_id) not in taken:
-                before = _before(
-                    entry, coco_id, given.get(coco_id, []), near=entry.source_id in later
-                )
-                empty = not entry.people or not given.get(coco_id)
-                named = entry.coco_id == coco_id
-                if before.pairs or empty and (named or entry.source_id in later):
-                    ranked.append((len(before.pairs), named, entry.source_id, before))
-        if ranked:
-            before = max(ranked, key=lambda one: one[:3])[3]
-            found[coco_id] = before
-            taken.add((before.entry.source_id, before.entry.coco_id))
-    return found
-
-
-def _before(entry: Entry, coco_id: int, given: Sequence[CocoAnnotation], near: bool) -> Before:
-    """Who of an image is who: the most certain pairs first, each person once."""
-    ranked = sorted(_likely(entry, coco_id, given, near), reverse=True)
-    persons: dict[int, int] = {}
-    for *_, i, j in ranked:
-        if -i not in persons and -j not in persons.values():
-            persons[-i] = -j
-    return Before(
-        entry,
-        [(entry.people[i], given[j]) for i, j in sorted(persons.items())],
-        [one for j, one in enumerate(given) if j not in persons.values()],
-        len(entry.people) - len(persons),
-    )
-
-
-def _likely(
-    entry: Entry, coco_id: int, given: Sequence[CocoAnnotation], near: bool
-) -> Iterator[tuple[bool, bool, bool, float, int, int]]:
-    """Pairs that may be one person: is equal, is near, has the same number, overlap, and the indices, negative."""
-    for i, known in enumerate(entry.people):
-        for j, one in enumerate(given):
-            equal = known.equals(one)
-            overlap = _overlap(known.raw["bbox"], one.box_xywh)
-            close = near and overlap >= NEAR_OVERLAP
-            named = entry.coco_id == coco_id and known.coco_id == one.coco_id
-            named = named and (near or overlap > 0)
-            if equal or named or close:
-                yield equal, close, named, overlap, -i, -j
-
-
-def _later_states(found: Mapping[int, Before]) -> frozenset[int]:
-    """Sources most of whose people, in the images that they share with the file, are in the file as they were."""
-    whole: Counter[int] = Counter()
-    same: Counter[int] = Counter()
-    for before in found.values():
-        source_id = before.entry.source_id
-        whole[source_id] += len(before.entry.people)
-        same[source_id] += sum(known.equals(one) for known, one in before.pairs)
-    return frozenset(one for one in whole if same[one] and same[one] >= SAME_SHARE * whole[one])
-
-
-def _overlap(first: Sequence[float], second: Sequence[float]) -> float:
-    """Intersection over union of two boxes x, y, width, height."""
-    x, y, w, h = first
-    other_x, other_y, other_w, other_h = second
-    across = min(x + w, other_x + other_w) - max(x, other_x)
-    down = min(y + h, other_y + other_h) - max(y, other_y)
-    both = max(across, 0.0) * max(down, 0.0)
-    return both / (w * h + other_w * other_h - both)
-
-
 def compare(before: Mapping[int, Before], labeled: Collection[int]) -> Changes:
     """Sort out who changed.
 
     Args:
-        before: what earlier files said, see `find`.
+        before: what earlier files said, see `coco_known.find`.
         labeled: the images whose labels are taken, by their ids in the file.
     """
     found = Changes()
@@ -272,7 +87,7 @@ def compare(before: Mapping[int, Before], labeled: Collection[int]) -> Changes:
             found.bare += coco_id in labeled and known.bare and one.labeled
             found.renumbered += known.coco_id != one.coco_id
             raw = _kept(one.raw, known.raw, follow)
-            if raw == known.raw:
+            if raw == known.raw or known.edited and known.now == said(one):
                 continue
             differing += 1
             if known.edited:

@@ -13,9 +13,20 @@ from pathlib import Path
 from typing import Any
 
 from posestudio.errors import InputError
-from posestudio.store import coco_again, coco_read, groups, images, labels, media, people, photos
-from posestudio.store.coco_again import Before, Update
+from posestudio.store import (
+    coco_again,
+    coco_known,
+    coco_read,
+    groups,
+    images,
+    labels,
+    media,
+    people,
+    photos,
+)
+from posestudio.store.coco_again import Update
 from posestudio.store.coco_budget import choose
+from posestudio.store.coco_known import Before
 from posestudio.store.coco_read import CocoAnnotation, CocoFile, CocoImage
 from posestudio.store.database import Cursor, Store, fetch, set_skeleton
 from posestudio.store.image_files import ImageFiles, Progress, in_threads
@@ -38,6 +49,7 @@ class _Plan:
     who: str
     persons: dict[int, list[CocoAnnotation]] = field(default_factory=dict)
     before: dict[int, Before] = field(default_factory=dict)
+    here: set[int] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
 
     def keeps_labels(self, image: CocoImage) -> bool:
@@ -46,7 +58,8 @@ class _Plan:
     def new_people(self, image: CocoImage) -> list[CocoAnnotation]:
         if image.coco_id in self.before:
             return self.before[image.coco_id].new
-        return self.persons.get(image.coco_id, [])
+        given = self.persons.get(image.coco_id, [])
+        return [one for one in given if one.coco_id not in self.here]
 
     def source_of(self, one: CocoAnnotation, new: int) -> int:
         """The source that a new person belongs to: the one that brought the image before, or the new one."""
@@ -161,7 +174,8 @@ def _insert(cursor: Cursor, plan: _Plan) -> dict[str, Any]:
     set_skeleton(cursor, plan.file.skeleton)
     known = images.known(cursor, [picture.sha256 for _, picture in plan.pairs])
     there = {image.coco_id: known[p.sha256] for image, p in plan.pairs if p.sha256 in known}
-    plan.before = coco_again.find(cursor, there, plan.persons)
+    found = coco_known.find(cursor, there, plan.persons)
+    plan.before, plan.here = found.before, found.here
     labeled = {image.coco_id for image, _ in plan.pairs if plan.keeps_labels(image)}
     changes = coco_again.compare(plan.before, labeled)
     coco_again.update_images(cursor, [image for image, _ in plan.pairs], plan.before)
@@ -261,8 +275,8 @@ def _insert_people(
     report: dict[str, Any],
 ) -> None:
     place = {image.coco_id: i for i, (image, _) in enumerate(fresh)}
-    new = {id(one) for image, _ in fresh for one in plan.new_people(image)}
-    given = [one for one in plan.file.annotations if id(one) in new]
+    new = {one.coco_id for image, _ in fresh for one in plan.new_people(image)}
+    given = [one for one in plan.file.annotations if one.coco_id in new]
     numbers = coco_again.Numbers(cursor, plan.before)
     kept = [plan.keeps_labels(fresh[place[one.image_id]][0]) for one in given]
     rows = [

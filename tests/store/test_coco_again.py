@@ -13,8 +13,9 @@ from posestudio.store import freeze, labels, marks, people, predictions
 from posestudio.store.coco_import import import_coco
 from posestudio.store.coco_write import export_coco
 from posestudio.store.database import Store
+from posestudio.store.media_import import import_images
 from posestudio.store.verify import verify
-from tests.store.test_coco_import import Data, dump
+from tests.store.test_coco_import import Data, dump, png
 
 
 @pytest.fixture
@@ -119,6 +120,29 @@ def test_who_was_edited_or_checked_here_stays_and_that_is_said(store: Store, dat
     new = {one["id"]: said(one) for one in data.content["annotations"]}
     assert state(store) == {**new, **{number: before[number] for number in (1, 2, 3, 4)}}
     assert again(store, data)["edited"] == 4, "it is said each time"
+
+
+def test_an_export_that_comes_in_again_changes_nothing(store: Store, data: Data, tmp_path: Path):
+    """People edited here, drawn here, on photos that no file brought, and with labels left out."""
+    data.into(store, labeled=["1.png", "2.png"])
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "x.png").write_bytes(png(500))
+    import_images(store, [tmp_path / "more"])
+    edit(store, ids(store)[1], "e1")
+    photo = store.read("SELECT max(image_id) AS one FROM images")[0]["one"]
+    for place, image in enumerate((1, photo)):
+        drawn = people.add(store, image, [3, 4, 20, 30], who="ann")["instance_id"]
+        edit(store, drawn, f"d{place}", x=7.5)
+    before = len(people.list_people(store, hidden=True)), store.read("FROM label_journal")
+    files = [Path(one["path"]) for one in export_coco(store, tmp_path / "out.json")["files"]]
+    assert len(files) == 2
+    (data.images / "more").mkdir()
+    (data.images / "more" / "x.png").write_bytes(png(500))
+    for file in files * 2:
+        report = import_coco(store, file, data.images)
+        assert (report["people"], report["updated"], report["edited"]) == (0, 0, 0)
+    now = len(people.list_people(store, hidden=True)), store.read("FROM label_journal")
+    assert now == before and verify(store)["problems"] == []
 
 
 def test_an_edit_after_an_update_can_be_taken_back_to_it(store: Store, data: Data):

@@ -177,6 +177,10 @@ def begins(answer: Response) -> bool:
     return "queue/join" in answer.url and json.loads(sent)["data"][1:] == ["val", "a", False, ""]
 
 
+SAYS_READING = """() =>
+  getComputedStyle(document.querySelector('#ps-scores'), '::before').content.includes('Reading')"""
+
+
 def test_a_score_is_made_kept_and_leads_to_the_worst_person(app: App, seen: Seen):
     page = seen.page
     page.goto(f"{app.address}/evaluate?student=a")
@@ -193,6 +197,14 @@ def test_a_score_is_made_kept_and_leads_to_the_worst_person(app: App, seen: Seen
         expect(page.locator(f"{name} .js-plotly-plot")).to_be_visible()
     assert "A curve needs 3 different ones" in page.inner_text("body")
     no_sideways_scroll(page)
+
+    page.route("**/queue/join*", lambda _: None)  # reading takes long
+    page.get_by_role("radio", name="train").check()
+    page.wait_for_function(SAYS_READING)
+    page.unroute("**/queue/join*")  # what waits goes on
+    page.locator(".ps-empty", has_text="Not evaluated yet").wait_for()
+    expect(page.locator("body.ps-reading")).to_have_count(0)
+    page.get_by_role("radio", name="val").check()
 
     worst = stored["worst"][0]["instance_id"]
     case = page.locator(".ps-case").first

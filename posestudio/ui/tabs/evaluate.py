@@ -29,7 +29,14 @@ KEEP_ADDRESS = """(run, split, student, flip, other) => {
   put('run', run); put('split', split, 'val'); put('student', student, 'ensemble'); put('flip', flip ? '1' : '');
   put('with', other);
   window.history.replaceState(null, '', at);
+  clearTimeout(window.psReading);
+  document.body.classList.remove('ps-reading');
 }"""
+SAY_READING = """() => {
+  clearTimeout(window.psReading);
+  window.psReading = setTimeout(() => document.body.classList.add('ps-reading'), 500);
+}"""
+"""Another choice is read: said after half a second, until KEEP_ADDRESS."""
 
 
 @dataclass(frozen=True)
@@ -234,10 +241,11 @@ def evaluate_tab(studio: Studio, jobs: Jobs, page: gr.Blocks) -> EvaluateTab:
     ]  # fmt: skip
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     found = [page.load(told(deeds.open), None, every, **quiet)]
-    found += [
-        field.input(told(deeds.choose), given, every, trigger_mode="always_last", **quiet)
-        for field in (tab.run, tab.split, tab.student, tab.flip, tab.other)
-    ]
+    for field in given:
+        field.input(None, None, None, js=SAY_READING, **quiet)
+        found.append(
+            field.input(told(deeds.choose), given, every, trigger_mode="always_last", **quiet)
+        )
     for event in found:
         event.then(None, given, None, js=KEEP_ADDRESS)
     tab.evaluate.click(told(deeds.evaluate), given, some, concurrency_limit=1, **quiet)

@@ -194,7 +194,7 @@ class _Bar:
 
     def preparing(self, what: str, done: int, total: int) -> None:
         """Long work outside the steps."""
-        self._draw(f"{what} {done}/{total}")
+        self._draw(f"{what} {done}/{total}" if total else what)
 
     def tell(self, event: "Event") -> None:
         """Show one event."""

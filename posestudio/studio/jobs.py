@@ -37,7 +37,8 @@ class Job:
 
     kind: "train", "evaluate" or "export". name: of the run, or of what is made. asked: stop training, keep what there
     is. broken: break off whatever it is; why: the reason, in words for the user. at: (what, done, in all) of work
-    outside training steps. result: what it gave. problem: why it ended early, in words for the user.
+    outside training steps. trains: it has steps to make; trained: they are over, or it has none. result: what it gave.
+    problem: why it ended early, in words for the user.
     """
 
     kind: str
@@ -47,6 +48,8 @@ class Job:
     broken: threading.Event = field(default_factory=threading.Event)
     why: str = "The app was closed meanwhile."
     at: tuple[str, int, int] | None = None
+    trains: bool = False
+    trained: bool = False
     result: Any = None
     problem: str | None = None
 
@@ -102,8 +105,13 @@ class Jobs:
         train = in_process if runner == "process" else training.train_here
 
         def work(job: Job) -> Any:
+            def steps(folder: Path, **how: Any) -> None:
+                train(folder, **how)
+                job.trained = True
+
+            job.trains = True
             shown = training.carry_out(
-                self._studio, run_id, train=train, stop=job.asked.is_set, progress=job.tell,
+                self._studio, run_id, train=steps, stop=job.asked.is_set, progress=job.tell,
                 pooled=True,
             )  # fmt: skip
             ranking.refresh(self._studio, progress=job.tell)
@@ -119,6 +127,7 @@ class Jobs:
         """
 
         def work(job: Job) -> Any:
+            job.trained = True
             shown = training.follow_up(self._studio, run_id, pooled=True, progress=job.tell)
             ranking.refresh(self._studio, progress=job.tell)
             return shown

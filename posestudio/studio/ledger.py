@@ -175,6 +175,17 @@ def write_uncertainties(folder: Path, rows: Mapping[str, list[Any]]) -> Path:
     return _write(folder / UNCERTAINTIES_FILE, rows)
 
 
+def whole(folder: Path) -> bool:
+    """Whether a run's predictions are there, and doubts that were made after them."""
+    try:
+        made = [
+            (folder / name).stat().st_mtime_ns for name in (PREDICTIONS_FILE, UNCERTAINTIES_FILE)
+        ]
+    except FileNotFoundError:
+        return False
+    return made[0] <= made[1]
+
+
 def summary(pool: Offers) -> dict[str, Any]:
     """People, open keypoints, and the share of these that would get a pseudo-target."""
     kept = (pool.chosen >= 0).any(axis=0) & pool.open_

@@ -10,10 +10,9 @@ from posestudio import config
 from posestudio.config import Config
 from posestudio.errors import InputError, PoseStudioError
 from posestudio.events import Event, Failed, Started, Stepped, Warned
-from posestudio.studio import plan, ranking, settings
+from posestudio.studio import ledger, plan, ranking, settings
 from posestudio.studio.follow import Followers
 from posestudio.studio.jobs import Job, Jobs
-from posestudio.studio.ledger import PREDICTIONS_FILE
 from posestudio.studio.studio import Studio
 from posestudio.train.run_folder import RunFolder
 
@@ -53,8 +52,9 @@ class Asked:
 class View:
     """A run as it is now.
 
-    status: of its folder. at: (what, done, in all) of long work beside the steps. working: the app is at it. problem:
-    why the app's job ended early. usable: it has students; predicted: and predictions.
+    status: of its folder. at: (what, done, in all) of long work beside the steps. working: the app is at it;
+    making_results: at its predictions and scores, the steps are over. problem: why the app's job ended early. usable:
+    it has students; predicted: and predictions, with doubts of them.
     """
 
     run_id: str
@@ -63,6 +63,7 @@ class View:
     version: int
     at: tuple[str, int, int] | None
     working: bool
+    making_results: bool
     problem: str | None
     usable: bool
     predicted: bool
@@ -75,7 +76,7 @@ class View:
     @property
     def phase(self) -> str:
         """Changes when a run begins, ends, or has its results."""
-        return f"{self.run_id} {self.status} {self.working} {self.predicted}"
+        return f"{self.run_id} {self.status} {self.working} {self.making_results} {self.predicted}"
 
     @property
     def busy(self) -> bool:
@@ -86,11 +87,6 @@ class View:
     def resumable(self) -> bool:
         """Whether it can go on with the labels that it began with."""
         return not self.busy and self.status in ("queued", "stopped", "failed", "interrupted")
-
-    @property
-    def making_results(self) -> bool:
-        """Whether its training has ended and the app predicts and scores with its students."""
-        return self.working and self.status in ("done", "stopped", "failed", "interrupted")
 
     @property
     def held_out(self) -> bool:
@@ -121,8 +117,8 @@ def view(studio: Studio, jobs: Jobs, followers: Followers, run_id: str) -> View:
     working = mine is not None and mine.alive
     return View(
         run_id, folder.status(), events, version, mine.at if mine and working else None, working,
-        mine.problem if mine and not working else None, bool(folder.students()),
-        (folder.path / PREDICTIONS_FILE).exists(),
+        working and mine is not None and mine.trained, mine.problem if mine and not working else None,
+        bool(folder.students()), ledger.whole(folder.path),
     )  # fmt: skip
 
 

@@ -98,8 +98,10 @@ def panel(view: View | None) -> str:
     if view is None:
         return cards.empty(run_words.NO_RUNS)
     name, meaning = run_words.STATUS[view.status]
-    if view.working and view.status in ("done", "stopped", "failed", "queued"):
-        name, meaning = ("starting", "") if view.status == "queued" else ("making its results", "")
+    if view.making_results:
+        name, meaning = "making its results", ""
+    elif view.working and view.status not in ("running", "stopping"):
+        name, meaning = "starting", ""
     done, whole = view.progress()
     head = (
         f'<div class="ps-run-head"><h2>{escape(view.run_id)}</h2>'
@@ -107,13 +109,12 @@ def panel(view: View | None) -> str:
         "</div>"
     )
     bar = ""
-    if (whole and view.status != "done") or view.at:
-        training = whole and view.status in ("running", "stopping")
-        what, at, total = ("training", done, whole) if training or not view.at else view.at
-        share = 100 * at / total if total else 0
+    if view.at and not (whole and view.status in ("running", "stopping")):
+        bar = cards.progress("", view.at)
+    elif whole and view.status != "done":
         bar = (
-            f'<div class="ps-progress"><progress max="100" value="{share:.1f}" '
-            f'aria-label="{escape(what)}"></progress><span>{_bar_words(view, what, at, total)}</span></div>'
+            f'<div class="ps-progress"><progress max="100" value="{100 * done / whole:.1f}" '
+            f'aria-label="training"></progress><span>{_bar_words(view, done, whole)}</span></div>'
         )
     said = [f'<p class="ps-say">{escape(meaning)}</p>'] if meaning else []
     said += [f'<p class="ps-say">{run_words.RESUME_NOTE}</p>'] if view.resumable else []
@@ -123,10 +124,10 @@ def panel(view: View | None) -> str:
     return f'<div class="ps-run">{head}{bar}{_numbers(view)}{"".join(said)}</div>'
 
 
-def _bar_words(view: View, what: str, at: int, total: int) -> str:
-    words = f"{at:,} of {total:,} steps" if what == "training" else f"{what}: {at:,} of {total:,}"
+def _bar_words(view: View, done: int, whole: int) -> str:
+    words = f"{done:,} of {whole:,} steps"
     stepped: Stepped | None = view.last(Stepped)
-    if what == "training" and view.busy and stepped is not None:
+    if view.busy and stepped is not None:
         words += f" · {run_words.span(stepped.eta_seconds)} left · {stepped.images_per_second:.0f} crops/s"
     return escape(words)
 

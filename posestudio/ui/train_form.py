@@ -37,6 +37,7 @@ class TrainForm:
             preset=settings.advised(bool(rows), found["unlabeled"] if found else 0),
             size=before["size"] if before else settings.default_size(),
             start=before["run_id"] if before else SCRATCH,
+            weights="",
             changes={},
         )
         return {
@@ -57,9 +58,11 @@ class TrainForm:
         if trained:
             return gr.skip()
         asked = self.asked(given)
-        if touched:
-            return {self.tab.start: gr.Dropdown(_starts(self._usable())), **self.preview(asked)}
-        return self.fill(asked)
+        rows, job = self._usable(), self.jobs.current
+        over = next((row for row in rows if job and job.trains and row["run_id"] == job.name), None)
+        if touched or over is None or over["status"] == "failed":
+            return {self.tab.start: gr.Dropdown(_starts(rows)), **self.preview(asked)}
+        return self.fill(asked, over["run_id"])
 
     def method(self, *given: Any) -> Update:
         """Another method, size or start: the folded settings take its values."""
@@ -67,7 +70,7 @@ class TrainForm:
         try:
             fresh = reads_runs.base(self.studio, asked)
         except PoseStudioError as error:
-            return {self.tab.estimate: run_cards.trouble(str(error))}
+            return {self.tab.estimate: run_cards.trouble(str(error)), self.tab.touched: True}
         return {
             **self._about(asked),
             self.tab.touched: True,

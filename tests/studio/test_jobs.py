@@ -7,7 +7,7 @@ import pytest
 
 from posestudio.errors import InputError, TrainingError
 from posestudio.events import Stepped
-from posestudio.studio import demo, jobs, plan, training
+from posestudio.studio import demo, jobs, ledger, plan, training, work
 from posestudio.studio.studio import Studio
 from posestudio.train.run_folder import RunFolder
 
@@ -30,49 +30,49 @@ def until(done, seconds=120):
 
 
 def test_one_of_a_kind_at_a_time_and_others_beside_it(studio):
-    work, go = jobs.Jobs(studio), threading.Event()
-    first = work.start("export", "one", lambda job: go.wait(60))
+    here, go = jobs.Jobs(studio), threading.Event()
+    first = here.start("export", "one", lambda job: go.wait(60))
     with pytest.raises(TrainingError, match="one is being worked on"):
-        work.start("export", "two", lambda job: None)
-    other = work.start("evaluate", "three", lambda job: 3)
+        here.start("export", "two", lambda job: None)
+    other = here.start("evaluate", "three", lambda job: 3)
     other.thread.join(60)
-    assert other.result == 3 and work.going() == [first]
+    assert other.result == 3 and here.going() == [first]
     go.set()
     first.thread.join(60)
-    assert work.start("export", "four", lambda job: None) is work.last("export")
+    assert here.start("export", "four", lambda job: None) is here.last("export")
 
 
 def test_problems_are_words_and_progress_is_kept(studio, caplog):
-    work = jobs.Jobs(studio)
+    here = jobs.Jobs(studio)
 
     def clumsy(job):
         job.tell("looking", 1, 2)
         raise InputError("There is nothing to look at.")
 
-    job = work.start("evaluate", "x", clumsy)
+    job = here.start("evaluate", "x", clumsy)
     job.thread.join(60)
     assert job.problem == "There is nothing to look at." and job.at == ("looking", 1, 2)
-    job = work.start("evaluate", "x", lambda job: 1 // 0)
+    job = here.start("evaluate", "x", lambda job: 1 // 0)
     job.thread.join(60)
     assert "ZeroDivisionError" in (job.problem or "") and "x failed" in caplog.text
 
 
 def test_closing_breaks_off_what_can_be_done_again(studio):
-    work = jobs.Jobs(studio)
+    here = jobs.Jobs(studio)
 
     def endless(job):
         while True:
             job.tell("counting", 1, 2)
             time.sleep(0.01)
 
-    job = work.start("evaluate", "x", endless)
+    job = here.start("evaluate", "x", endless)
     until(lambda: job.at is not None)
-    work.close(60)
+    here.close(60)
     assert not job.alive and job.problem == "The app was closed meanwhile."
 
 
 def test_the_making_of_results_ends_on_demand_and_says_so(studio):
-    work, going = jobs.Jobs(studio), threading.Event()
+    here, going = jobs.Jobs(studio), threading.Event()
 
     def endless(job):
         while True:
@@ -80,19 +80,22 @@ def test_the_making_of_results_ends_on_demand_and_says_so(studio):
             going.set()
             time.sleep(0.01)
 
-    job = work.start("train", "x", endless)
+    job = here.start("train", "x", endless)
     assert going.wait(60)
-    work.break_off()
+    here.break_off()
     job.thread.join(60)
     assert not job.alive and job.problem == "Its results were stopped on the way."
 
 
 def test_a_run_goes_on_where_it_was_trained(studio, monkeypatch):
-    children, work = [], jobs.Jobs(studio)
+    children, here = [], jobs.Jobs(studio)
     child = jobs.in_process
-    monkeypatch.setattr(
-        jobs, "in_process", lambda folder, **rest: (children.append(folder.name), child(folder, **rest))
-    )  # fmt: skip
+
+    def noted(folder, **rest):
+        children.append((folder.name, here.current.trained))
+        child(folder, **rest)
+
+    monkeypatch.setattr(jobs, "in_process", noted)
     changes = {**QUICK, "train.steps": "2"}
     runs = [
         training.start(studio, preset="supervised", size="tiny", changes=changes)["run_id"]
@@ -100,10 +103,11 @@ def test_a_run_goes_on_where_it_was_trained(studio, monkeypatch):
     ]
     (studio.run_folder(runs[0]) / jobs.WORKER_LOG).touch()  # as a child leaves it that was killed
     for run in runs:
-        job = work.train(run)
+        job = here.train(run)
         job.thread.join(120)
         assert job.problem is None and RunFolder(studio.run_folder(run)).status() == "done"
-    assert children == runs[:1]
+        assert job.trains and job.trained
+    assert children == [(runs[0], False)]  # until then no results are being made
 
 
 def test_people_who_came_since_are_counted_as_not_predicted(studio):
@@ -116,8 +120,13 @@ def test_people_who_came_since_are_counted_as_not_predicted(studio):
     new = new["instance_id"]
     studio.call("set_box", instance_id=new, box_xywh=[4.0, 5.0, 31.0, 40.0], who=who, edit_id="box")
     assert studio.call("unpredicted", run=run)["people"] == 1
-    jobs.Jobs(studio).follow_up(run).thread.join(120)
+    follow_up = jobs.Jobs(studio).follow_up(run)
+    follow_up.thread.join(120)
+    assert follow_up.trained and not follow_up.trains
     assert studio.call("unpredicted", run=run)["people"] == 0
+    assert ledger.whole(studio.run_folder(run))
+    work.predict(studio, run=run)  # predictions alone: doubts are those of before
+    assert not ledger.whole(studio.run_folder(run))
     studio.call("set_box", instance_id=new, box_xywh=box, who=who, edit_id="box again")
     assert studio.call("unpredicted", run=run)["people"] == 1
     studio.call("hide_person", instance_id=new, hidden=True, who=who, edit_id="gone")
@@ -125,14 +134,14 @@ def test_people_who_came_since_are_counted_as_not_predicted(studio):
 
 
 def test_closing_stops_a_training_at_its_step_and_it_resumes(studio):
-    work = jobs.Jobs(studio)
+    here = jobs.Jobs(studio)
     changes = {**QUICK, "train.steps": "5000"}
     run = training.start(studio, preset="supervised", size="tiny", changes=changes)["run_id"]
     folder = RunFolder(studio.run_folder(run))
-    work.train(run)
+    here.train(run)
     until(lambda: any(isinstance(event, Stepped) for event in folder.events()))
-    work.close(120)
-    assert not work.going() and folder.status() == "stopped"
+    here.close(120)
+    assert not here.going() and folder.status() == "stopped"
     assert folder.students() and 0 < folder.metrics()["steps"] < 5000
     assert training.resumable(studio, run) == run
     again = jobs.Jobs(studio).follow_up(run)  # predictions and score, which closing had left out

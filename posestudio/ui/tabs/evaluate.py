@@ -160,7 +160,7 @@ class Judge:
             tab.compared: score_cards.compared(told_) if others else "",
             **self._scores(record, standings, score_cards.empty(list(there), why)),
             **self._labels(standings),
-            **self._ledger(choice.run),
+            **self._ledger("" if choice.imported else choice.run),
         }  # fmt: skip
 
     def _known(self) -> dict[str, str]:
@@ -208,7 +208,7 @@ class Judge:
         }
 
     def _ledger(self, run: str) -> Update:
-        found = reads_scores.pseudo_labels(self.studio, run)
+        found = reads_scores.pseudo_labels(self.studio, run) if run else None
         steps = bool(found and len(found["steps"]) > 1)
         return {
             self.tab.pseudo: score_cards.pseudo(found),

@@ -8,6 +8,9 @@ from posestudio.store import groups
 from posestudio.store.database import Cursor, Row, Store, fetch
 from posestudio.store.people import require_people
 
+VAL_SHARE, VAL_LEAST = 0.2, 20
+"""How much of the reviewed people is set aside unless somebody says otherwise. Ours."""
+
 
 def set_split(
     store: Store,
@@ -47,17 +50,25 @@ def set_split(
     return store.write(job)
 
 
+def val_size(reviewed: int, share: float = VAL_SHARE, at_least: int = VAL_LEAST) -> int:
+    """How many of so many reviewed people to set aside: a share, and `at_least` of them where that leaves two thirds.
+
+    Never more than half, whatever the share: something has to teach.
+    """
+    return min(max(round(share * reviewed), min(at_least, reviewed // 3)), reviewed // 2)
+
+
 def make_val(
     store: Store,
-    share: float = 0.2,
-    at_least: int = 20,
+    share: float = VAL_SHARE,
+    at_least: int = VAL_LEAST,
     seed: int = 0,
     last: Collection[int] = (),
 ) -> Row:
     """Set people aside for evaluation: groups of train drawn at random until they hold enough reviewed people.
 
-    Enough is `share` of the reviewed, visible, non-crowd people of train, and `at_least` of them, but never more than
-    half: something has to teach. People that are in val already count. The same store and seed give the same choice.
+    Enough is `val_size` of the reviewed, visible, non-crowd people. People that are in val already count. The same
+    store and seed give the same choice.
     Groups with one of the people `last` are taken only when the others are not enough.
 
     Returns:
@@ -81,7 +92,7 @@ def make_val(
         have = sum(row["people"] for row in rows if row["split"] == "val")
         train = [row for row in rows if row["split"] == "train"]
         total = have + sum(row["people"] for row in train)
-        wanted = min(max(round(share * total), at_least), total // 2)
+        wanted = val_size(total, share, at_least)
         if have < wanted and len(train) < 2:
             raise InputError(
                 "There are too few labeled images to set some aside for evaluation.\n"

@@ -14,7 +14,6 @@ from posestudio.studio.standing import Standing
 
 Record = dict[str, Any]
 
-VAL_SHARE, VAL_LEAST = 0.2, 20
 """Share of the labeled people, and least number, that are set aside for evaluation."""
 
 
@@ -110,7 +109,7 @@ def overview(store: Store) -> Record:
     counts = splits.counts(store)
     train = counts["splits"]["train"]
     labeled = train["reviewed"] + train["partly"]
-    wanted = min(max(round(VAL_SHARE * train["reviewed"]), VAL_LEAST), train["reviewed"] // 2)
+    wanted = splits.val_size(train["reviewed"])
     assumed = store.read("SELECT 1 FROM meta WHERE key = 'skeleton_assumed'")
     skeleton = store.skeleton()
     return {

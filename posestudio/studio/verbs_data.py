@@ -171,7 +171,12 @@ def set_split(
     )
 
 
-def set_val_aside(store: Store, share: float = 0.2, at_least: int = 20, seed: int = 0) -> Record:
+def set_val_aside(
+    store: Store,
+    share: float = splits.VAL_SHARE,
+    at_least: int = splits.VAL_LEAST,
+    seed: int = 0,
+) -> Record:
     """Set labeled people of train aside for evaluation, by whole groups.
 
     Those come last whose labels a run has learned, which cannot be judged by them any more, and those with a label that

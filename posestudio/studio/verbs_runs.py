@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from posestudio import config
 from posestudio.config import unknown
 from posestudio.errors import InputError, NotFound, TrainingError
-from posestudio.store import freeze, predictions, runs
+from posestudio.store import freeze, predictions, runs, splits
 from posestudio.store import snapshots as frozen
 from posestudio.store.database import Store
 from posestudio.studio import plan, standing
@@ -82,7 +82,7 @@ def start_run(
     )
     notes = [] if val else [
         f"There is no val set, so this run gets no score. With {labeled} labeled people, about "
-        f"{min(max(round(0.2 * labeled), 20), labeled // 2)} could be set aside: on Images, or posestudio split val "
+        f"{splits.val_size(labeled)} could be set aside: on Images, or posestudio split val "
         "--share 0.2"
     ]  # fmt: skip
     return {

@@ -4,7 +4,7 @@ Pure functions: numbers in, a figure out; no gradio. Text is gray here and takes
 lines differ in color and dash. `uirevision` keeps a zoom while new points come in.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -185,21 +185,21 @@ def label_curve(record: Mapping[str, Any]) -> go.Figure:
     if line is not None:
         people = line["people"]
         figure.add_scatter(
-            x=[*people, *people[::-1]], y=[*line["high"], *line["low"][::-1]], fill="toself", mode="lines",
+            x=[*people, *people[::-1]], y=_percent([*line["high"], *line["low"][::-1]]), fill="toself", mode="lines",
             fillcolor="rgba(61,134,198,.16)", line={"width": 0}, hoverinfo="skip", name="80 % interval",
         )  # fmt: skip
         figure.add_scatter(
-            x=people, y=line["AP"], mode="lines", line={"color": BLUE, "dash": "dash", "width": 1.5},
+            x=people, y=_percent(line["AP"]), mode="lines", line={"color": BLUE, "dash": "dash", "width": 1.5},
             name="line over log(people)", hoverinfo="skip",
         )  # fmt: skip
     for rows, name, symbol, color, size in (
         (points, "every run", "circle-open", GRAY, 8), (best, "best at its count", "diamond", BLUE, 9),
     ):  # fmt: skip
         figure.add_scatter(
-            x=[row["people"] for row in rows], y=[row["AP"] for row in rows], mode="markers", name=name,
-            marker={"symbol": symbol, "size": size, "color": color},
+            x=[row["people"] for row in rows], y=_percent(row["AP"] for row in rows), mode="markers",
+            name=name, marker={"symbol": symbol, "size": size, "color": color},
             error_y=_spans(rows, color), text=[_run_words(row) for row in rows],
-            hovertemplate="%{text}<br>%{x} people, AP %{y:.3f}<extra></extra>",
+            hovertemplate="%{text}<br>%{x} people, AP %{y:.1f}<extra></extra>",
         )  # fmt: skip
     figure.update_xaxes(title_text="labeled people that a run learned from", rangemode="tozero")
     figure.update_yaxes(title_text="AP on val", rangemode="tozero")
@@ -245,7 +245,7 @@ def _looks(events: Sequence[Event], name: str) -> Curve:
     ]
     # a run ends with a look at everybody held out; looks at fewer people are no line with it
     found = [
-        (event.step, event.metrics[name])
+        (event.step, 100 * event.metrics[name])
         for event in looks
         if event.metrics.get("people") == looks[0].metrics.get("people")
     ]
@@ -275,9 +275,14 @@ def _spans(rows: Sequence[Mapping[str, Any]], color: str) -> dict[str, Any]:
     spans = [row["interval"] or (row["AP"], row["AP"]) for row in rows]
     return {
         "type": "data", "symmetric": False, "color": color, "thickness": 1, "width": 3,
-        "array": [high - row["AP"] for row, (_, high) in zip(rows, spans, strict=True)],
-        "arrayminus": [row["AP"] - low for row, (low, _) in zip(rows, spans, strict=True)],
+        "array": _percent(high - row["AP"] for row, (_, high) in zip(rows, spans, strict=True)),
+        "arrayminus": _percent(row["AP"] - low for row, (low, _) in zip(rows, spans, strict=True)),
     }  # fmt: skip
+
+
+def _percent(values: Iterable[float]) -> list[float]:
+    """AP as COCO papers print it."""
+    return [100 * value for value in values]
 
 
 def _run_words(row: Mapping[str, Any]) -> str:

@@ -75,7 +75,10 @@ def test_some_are_set_aside_only_when_the_others_are_not_enough(store, add_peopl
 
 def test_something_is_left_to_teach(store, add_people):
     review(store, add_people(6, "train"))
-    assert splits.make_val(store) == {"people": 3, "groups": 3, "wanted": 3}
+    assert splits.make_val(store) == {"people": 2, "groups": 2, "wanted": 2}
+    sizes = {reviewed: splits.val_size(reviewed) for reviewed in (0, 1, 3, 24, 60, 100, 1000)}
+    assert sizes == {0: 0, 1: 0, 3: 1, 24: 8, 60: 20, 100: 20, 1000: 200}
+    assert splits.val_size(10, share=0.9) == 5
 
 
 def test_too_few_to_set_aside(store, add_people):

@@ -373,10 +373,10 @@ def test_val_is_offered_while_there_is_none(made, start, look):
     expect(page.locator(".pg-card")).to_have_count(edited.VAL)
     page.keyboard.press("Control+a")
     page.get_by_label("Move to a split").select_option("unlabeled")
-    page.get_by_role("button", name="Set 20 aside for val").click()
-    page.get_by_text("20 people set aside as val").wait_for()
+    page.get_by_role("button", name="Set 13 aside for val").click()
+    page.get_by_text("13 people set aside as val").wait_for()
     expect(page.locator(".pg-offer")).to_have_count(0)
-    assert asked(app, "/api/overview")["counts"]["splits"]["val"]["people"] == 20
+    assert asked(app, "/api/overview")["counts"]["splits"]["val"]["people"] == 13
 
 
 def test_find_people_says_plainly_that_it_cannot(shared, look):

@@ -56,7 +56,7 @@ def test_curves_draw_what_the_events_say(events):
     assert list(by_name["labels"].y) == [event.loss_labeled for event in steps]
     assert list(by_name["pseudo-targets"].x) == [event.step for event in steps]
     looks = [e for e in events if isinstance(e, Evaluated) and "ap_b" in e.metrics]
-    assert list(by_name["student b"].y) == [event.metrics["ap_b"] for event in looks]
+    assert list(by_name["student b"].y) == [100 * event.metrics["ap_b"] for event in looks]
     assert by_name["student a"].line.dash != by_name["student b"].line.dash
     titles = " ".join(note.text for note in figure.layout.annotations)
     assert all(title in titles for title in plots.PANELS)
@@ -138,7 +138,7 @@ def test_the_label_curve_has_a_line_only_from_three_counts_on():
     three = plots.label_curve(ranking.curve(rows))
     assert "line over log(people)" in {trace.name for trace in three.data}
     best = next(trace for trace in three.data if trace.name == "best at its count")
-    assert list(best.y) == [0.25, 0.3, 0.36]
+    assert list(best.y) == pytest.approx([25, 30, 36])
     shows_in_both_themes(three)
 
 

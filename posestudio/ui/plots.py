@@ -88,7 +88,7 @@ def _lines(
     for name, source, color, dash in _FIELDS[title]:
         if title == HELD:
             curve = _looks(events, source) if held_out else _column([], source)
-            said = len(curve[0]) > 0
+            said = len(curve[0]) > 1  # one look is no curve
         else:
             curve = _column(steps, source)
             said = len(curve[0]) > 0 and (source == "loss_labeled" or bool(curve[1].any()))

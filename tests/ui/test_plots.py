@@ -72,6 +72,9 @@ def test_a_panel_about_which_nothing_is_said_is_left_out(events):
     assert [trace.name for trace in plots.curves(labels_only).data] == ["labels"]
     hidden = plots.curves(events, held_out=False)
     assert "student a" not in {trace.name for trace in hidden.data}
+    looks = [event for event in events if isinstance(event, Evaluated)]
+    once = [event for event in events if event not in looks[1:]]
+    assert "student a" not in {trace.name for trace in plots.curves(once).data}
 
 
 def test_another_run_is_drawn_thin_behind_and_alarms_are_marked(events):

@@ -221,8 +221,8 @@ def result(studio: Studio, run_id: str, rows: Sequence[Record]) -> Record | None
     """AP of an ended run on val as the labels are now, beside the run before.
 
     Returns:
-        "AP", "interval", "people", "rough" and perhaps "difference" as `compare_runs` gives it; or {"missing": words}
-        when there is no score; None when it left nothing to score.
+        "AP", "interval", "people", "rough" and perhaps "pck" and "mean_pose" (within 0.2) and "difference" as
+        `compare_runs` gives it; or {"missing": words} when there is no score; None when it left nothing to score.
     """
     row = next((row for row in rows if row["run_id"] == run_id), None)
     if row is None or not row["usable"]:
@@ -242,6 +242,9 @@ def result(studio: Studio, run_id: str, rows: Sequence[Record]) -> Record | None
         "AP": mine["AP"], "interval": mine["interval"], "people": standing["people"],
         "rough": standing["rough"],
     }  # fmt: skip
+    if row["metrics"].get("revision") == standing["revision"]:
+        found["pck"] = row["metrics"].get("pck@0.2")
+        found["mean_pose"] = row["metrics"].get("mean_pose_pck@0.2")
     other = ranking.before(rows, run_id)
     if other is not None:
         with contextlib.suppress(PoseStudioError):  # that one has no predictions of these people

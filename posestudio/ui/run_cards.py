@@ -180,6 +180,8 @@ def result(run_id: str, found: Record | None) -> str:
         f"<span>{low_high and f'({low_high} at 95 %) '}"
         f"{run_words.judged_on(found['people'], found['rough'])}</span></p>"
     )
+    if found.get("pck") is not None:
+        score += f"<p>{run_words.within(found['pck'], found['mean_pose'])}</p>"
     told = found.get("difference")
     if told:
         kind = ("ps-good" if told["difference"] > 0 else "ps-bad") if told["clear"] else ""

@@ -107,6 +107,12 @@ def difference(told: Mapping[str, Any]) -> str:
     return f"{gain:+.1f} AP, 95 % interval {low:+.1f} to {high:+.1f}: {verdict}."
 
 
+def within(pck: float, mean_pose: float | None) -> str:
+    """PCK@0.2, which moves before AP does, beside what knows nothing of the photo."""
+    beside = "" if mean_pose is None else f"; the mean pose in every box, {mean_pose:.0%}"
+    return f"{pck:.0%} of the keypoints are within 0.2 of the box's longer side{beside}."
+
+
 def judged_on(people: int, rough: bool) -> str:
     """By whom a score is made, with the word rough under 50."""
     return f"on {people:,} val people{', rough: under 50' if rough else ''}"

@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlparse
 
 import numpy as np
 import pytest
@@ -153,7 +154,8 @@ def score_and_open_the_worst(app: App, desk: Desk) -> None:
     page.locator(".ps-numbers-ten").wait_for()
     case = page.locator(".ps-case").first
     link = case.get_by_role("link", name="Correct")
-    worst = int((link.get_attribute("href") or "").partition("=")[2])
+    href = link.get_attribute("href") or ""
+    worst = int(parse_qs(urlparse(href).query)["instance"][0])
     link.click()
     desk.until(f"e?.person()?.id === {worst}")
 

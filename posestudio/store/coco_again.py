@@ -1,7 +1,8 @@
 """A COCO file with images that came in before: what it changes, and what was said here since.
 
 A changed entry becomes further rows of box and labels, unless somebody has edited or checked the person here: no file
-overwrites that. Who is gone from the file stays. Who is who is found by `coco_known`.
+overwrites that. Other fields of an entry follow the file also then, where box and labels do not contradict. Who is gone
+from the file stays. Who is who is found by `coco_known`.
 """
 
 import json
@@ -9,12 +10,16 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from posestudio.store.coco_known import Before, said
+from posestudio.store.coco_known import Before, Entry, Found, Known, said
 from posestudio.store.coco_read import CocoAnnotation, CocoImage
 from posestudio.store.database import Cursor, fetch
+from posestudio.store.people import AREA_SHARE
 
 LABEL_KEYS = ("keypoints", "num_keypoints")
 """Fields of an annotation that are not stored for people whose labels are left out."""
+
+PLACE_KEYS = ("bbox", *LABEL_KEYS)
+"""Fields of an annotation that say what people edit here."""
 
 NUMBERS = ("id", "image_id", "category_id")
 """Fields that keep what the first file gave: others, and the header, refer to them."""
@@ -22,12 +27,16 @@ NUMBERS = ("id", "image_id", "category_id")
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """A person to bring up to date. raw: the entry to keep. labeled: the labels follow the entry too."""
+    """A person to bring up to date.
+
+    raw: the entry to keep. labeled: the labels follow the entry too. fields_only: neither box nor labels do.
+    """
 
     instance_id: int
     annotation: CocoAnnotation
     raw: dict[str, Any]
     labeled: bool
+    fields_only: bool
 
 
 @dataclass(slots=True)
@@ -35,29 +44,47 @@ class Changes:
     """How a file differs from what came in before.
 
     same: images of which it says nothing new. touched: images with somebody new or changed. changed: who changed.
-    edited, gone, bare, renumbered: how many changed but were edited or checked here, are not in the file any more,
-    came without labels, and have another number now.
+    images: whose own entries changed, with the file name and entry to keep. edited, gone, bare, renumbered: how many
+    changed but were edited or checked here, are not in the file any more, came without labels, and have another number
+    now. here: how many further people are there as the file says. other: images that came in with another file.
     """
 
     same: set[int] = field(default_factory=set)
     touched: set[int] = field(default_factory=set)
     changed: list[Update] = field(default_factory=list)
+    images: list[tuple[Entry, str, dict[str, Any]]] = field(default_factory=list)
     edited: int = 0
     gone: int = 0
     bare: int = 0
     renumbered: int = 0
+    here: int = 0
+    other: int = 0
 
     def notes(self) -> list[str]:
         """A line for each kind of difference that there is."""
+        fields_only = sum(one.fields_only for one in self.changed)
         lines = (
             (
                 len(self.same),
                 "images were already there with the same people; nothing changed for them",
             ),
+            (
+                len(self.images),
+                "images have another name or other fields in the file than before; these follow it",
+            ),
+            (
+                self.other,
+                "images came in before with a file of which this is not a later state; it changes nobody there",
+            ),
+            (self.here, "people were already there just as the file says, or with the same box"),
             (self.bare, "of these people came in without labels before and still have none"),
             (
-                len(self.changed),
+                len(self.changed) - fields_only,
                 "people changed in the file and follow it: nobody had edited them here",
+            ),
+            (
+                fields_only,
+                "people who were edited or checked here follow the file in its other fields; box and labels stay",
             ),
             (
                 self.edited,
@@ -72,41 +99,77 @@ class Changes:
         return [f"{count:,} {text}" for count, text in lines if count]
 
 
-def compare(before: Mapping[int, Before], labeled: Collection[int]) -> Changes:
+def compare(found: Found, images: Mapping[int, CocoImage], labeled: Collection[int]) -> Changes:
     """Sort out who changed.
 
     Args:
-        before: what earlier files said, see `coco_known.find`.
-        labeled: the images whose labels are taken, by their ids in the file.
+        found: what earlier files said, see `coco_known.find`.
+        images: those of the file by their ids there.
+        labeled: the ids of those whose labels are taken.
     """
-    found = Changes()
-    for coco_id, was in before.items():
+    changes = Changes(here=len(found.here), other=found.other)
+    changes.bare = sum(one.labeled and one.image_id in labeled for one in found.bare)
+    for coco_id, was in found.before.items():
         differing = 0
         for known, one in was.pairs:
             follow = coco_id in labeled and not known.bare
-            found.bare += coco_id in labeled and known.bare and one.labeled
-            found.renumbered += known.coco_id != one.coco_id
-            raw = _kept(one.raw, known.raw, follow)
-            if raw == known.raw or known.edited and known.now == said(one):
+            bare = known.bare and not known.now[1]
+            changes.bare += coco_id in labeled and bare and one.labeled
+            changes.renumbered += known.coco_id != one.coco_id
+            raw = _kept(one, known, follow)
+            if known.edited and _contradicts(known, one, raw):
+                changes.edited += 1
+                differing += 1
                 continue
-            differing += 1
             if known.edited:
-                found.edited += 1
-            else:
-                found.changed.append(Update(known.instance_id, one, raw, follow))
-                found.touched.add(coco_id)
-        found.gone += was.gone
+                raw = _with(raw, known.raw, PLACE_KEYS)
+            if raw != known.raw:
+                differing += 1
+                update = Update(known.instance_id, one, raw, follow, fields_only=known.edited)
+                changes.changed.append(update)
+                changes.touched.add(coco_id)
+        changes.gone += was.gone
         if was.new:
-            found.touched.add(coco_id)
-        if not (differing or was.gone or was.new):
-            found.same.add(coco_id)
-    return found
+            changes.touched.add(coco_id)
+        entry = {**images[coco_id].raw, "id": was.entry.coco_id}
+        if entry != was.entry.raw:
+            changes.images.append((was.entry, images[coco_id].file_name, entry))
+        elif not (differing or was.gone or was.new):
+            changes.same.add(coco_id)
+    return changes
 
 
-def _kept(raw: dict[str, Any], before: Mapping[str, Any], with_labels: bool) -> dict[str, Any]:
-    """An entry of a known person as it is stored: the numbers of before, and the labels too unless they follow."""
-    keys = NUMBERS if with_labels else (*NUMBERS, *LABEL_KEYS)
-    return {**entry_of(raw, with_labels), **{key: before[key] for key in keys if key in before}}
+def _contradicts(known: Known, one: CocoAnnotation, raw: Mapping[str, Any]) -> bool:
+    """Whether box or labels, where they are taken, are neither those of the entry before nor as they are here now."""
+    same = all(raw.get(key) == known.raw.get(key) for key in ("bbox", "keypoints"))
+    return not same and known.now != said(one)
+
+
+def _kept(one: CocoAnnotation, known: Known, with_labels: bool) -> dict[str, Any]:
+    """An entry of a known person as it is stored: the numbers of before, and the labels too unless they follow.
+
+    What an entry lacked before and the export filled in does not count.
+    """
+    boxes = one.box_xywh, known.raw["bbox"], known.now[0]
+    fills = {
+        "area": [AREA_SHARE * w * h for _, _, w, h in boxes],
+        "iscrowd": [0],
+        "num_keypoints": [sum(v > 0 for v in one.keypoints[2::3])],
+    }
+    filled = [
+        key
+        for key, values in fills.items()
+        if known.raw.get(key) is None and one.raw.get(key) in values
+    ]
+    return _with(one.raw, known.raw, (*NUMBERS, *filled, *(() if with_labels else LABEL_KEYS)))
+
+
+def _with(
+    raw: Mapping[str, Any], before: Mapping[str, Any], keys: Collection[str]
+) -> dict[str, Any]:
+    """An entry with these fields as they were before, or without them where they were not there."""
+    found = {**raw, **{key: before[key] for key in keys if key in before}}
+    return {key: found[key] for key in found if key not in keys or key in before}
 
 
 def entry_of(raw: dict[str, Any], with_labels: bool) -> dict[str, Any]:
@@ -114,24 +177,16 @@ def entry_of(raw: dict[str, Any], with_labels: bool) -> dict[str, Any]:
     return raw if with_labels else {key: raw[key] for key in raw if key not in LABEL_KEYS}
 
 
-def update_images(
-    cursor: Cursor, images: Sequence[CocoImage], before: Mapping[int, Before]
-) -> None:
+def update_images(cursor: Cursor, changed: Sequence[tuple[Entry, str, dict[str, Any]]]) -> None:
     """In a job: keep what the file says of images now; their ids stay those of the earlier file."""
-    changed = []
-    for image in images:
-        if image.coco_id in before:
-            entry = before[image.coco_id].entry
-            raw = {**image.raw, "id": entry.coco_id}
-            if raw != entry.raw:
-                changed.append((entry.source_id, entry.coco_id, image.file_name, json.dumps(raw)))
-    if changed:
+    rows = [(entry.source_id, entry.coco_id, name, json.dumps(raw)) for entry, name, raw in changed]
+    if rows:
         cursor.execute(
             """UPDATE image_sources SET file_name = new.file_name, extra = new.extra
             FROM (SELECT unnest(?::BIGINT[]) AS source_id, unnest(?::BIGINT[]) AS coco_id,
                 unnest(?::VARCHAR[]) AS file_name, unnest(?::JSON[]) AS extra) new
             WHERE image_sources.source_id = new.source_id AND image_sources.coco_id = new.coco_id""",
-            [list(column) for column in zip(*changed, strict=True)],
+            [list(column) for column in zip(*rows, strict=True)],
         )
 
 

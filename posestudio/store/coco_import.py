@@ -66,7 +66,12 @@ class _Plan:
         return self.before[one.image_id].entry.source_id if one.image_id in self.before else new
 
     def split_of(self, image: CocoImage) -> str:
-        return self.split if self.keeps_labels(image) else "unlabeled"
+        """What to ask for; "unlabeled" moves no image that is there already."""
+        if image.coco_id in self.before:
+            asks = self.before[image.coco_id].first_labels
+        else:
+            asks = bool(self.new_people(image)) or not self.persons.get(image.coco_id)
+        return self.split if asks and self.keeps_labels(image) else "unlabeled"
 
 
 def import_coco(
@@ -88,7 +93,8 @@ def import_coco(
         store: the open project.
         file: the annotation file.
         images: the folder below which its file names lie.
-        split: "train", "val" or "unlabeled"; images that are already in the store keep theirs.
+        split: "train", "val" or "unlabeled"; images that are already in the store keep theirs, unless that is
+            "unlabeled" and this file is the first to say something of their people, or to label them.
         labeled: None keeps all labels. A number N keeps those of the first N labeled images of one permutation (the
             same for all N, so that budgets nest); a text file, or a list, names the images. All other people come
             in with their boxes but without labels, as split "unlabeled".
@@ -101,8 +107,9 @@ def import_coco(
     Returns:
         Counts (images, added, already, unchanged, people, updated, edited, labeled_images, labeled_people, keypoints,
         near), splits (images by split), source_id (None when no image was new to this file), faults (what was skipped)
-        and warnings, a line each. updated: people whom an earlier state of the file brought and whose entry changed.
-        edited: such people who were edited here, which is left alone.
+        and warnings, a line each. unchanged: images of which the file says nothing new. updated: people whom an
+        earlier state of the file brought and whose entry changed. edited: such people who were edited here, and whose
+        box or labels changed: they are left alone.
 
     Raises:
         InputError: the file or an option has faults. The store is as it was.
@@ -177,8 +184,8 @@ def _insert(cursor: Cursor, plan: _Plan) -> dict[str, Any]:
     found = coco_known.find(cursor, there, plan.persons)
     plan.before, plan.here = found.before, found.here
     labeled = {image.coco_id for image, _ in plan.pairs if plan.keeps_labels(image)}
-    changes = coco_again.compare(plan.before, labeled)
-    coco_again.update_images(cursor, [image for image, _ in plan.pairs], plan.before)
+    changes = coco_again.compare(found, {image.coco_id: image for image, _ in plan.pairs}, labeled)
+    coco_again.update_images(cursor, changes.images)
     report: dict[str, Any] = {
         "source_id": None,
         "images": len(plan.pairs),
@@ -306,9 +313,9 @@ def _insert_people(
 
 
 def _update_people(cursor: Cursor, updates: Sequence[Update], who: str) -> int:
-    """Bring people whom nobody edited to what the file says now; returns how many keypoints changed."""
+    """Bring people to what the file says now; returns how many keypoints changed."""
     ids = [one.instance_id for one in updates]
-    new = [one.annotation for one in updates]
+    areas = [one.raw.get("area") for one in updates]
     cursor.execute(
         """UPDATE instances SET iscrowd = new.iscrowd, area = new.area,
             area_source = CASE WHEN new.area IS NOT NULL THEN 'given' END, extra = new.extra
@@ -317,15 +324,16 @@ def _update_people(cursor: Cursor, updates: Sequence[Update], who: str) -> int:
         WHERE instances.instance_id = new.instance_id""",
         [
             ids,
-            [one.iscrowd for one in new],
-            [one.area for one in new],
+            [one.annotation.iscrowd for one in updates],
+            [None if area is None else float(area) for area in areas],
             [json.dumps(one.raw) for one in updates],
         ],
     )
-    people.follow(cursor, {one.instance_id: one.annotation.box_xywh for one in updates}, who)
+    moving = [one for one in updates if not one.fields_only]
+    people.follow(cursor, {one.instance_id: one.annotation.box_xywh for one in moving}, who)
     present = labels.placed(cursor, ids)
     rows = []
-    for one in updates:
+    for one in moving:
         if one.labeled:
             wanted = {row.keypoint: row for row in _labels(one.annotation, one.instance_id)}
             before = present.get(one.instance_id, {})

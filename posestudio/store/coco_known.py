@@ -1,13 +1,13 @@
 """Who of a COCO file is here already.
 
 Images are known by their content. A person is who is there with the same box and labels, whatever the numbers in the
-file, or else who has the same number or lies near.
+file; in a later state of an earlier file also who lies near, or has the same number and a box that overlaps.
 """
 
 import json
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from posestudio.store import labels, marks
@@ -15,7 +15,7 @@ from posestudio.store.coco_read import CocoAnnotation
 from posestudio.store.database import Cursor, fetch
 
 SAME_SHARE = 0.5
-"""A file is a later state of an earlier one where at least this share of people is the same. Ours."""
+"""A file is a later state of an earlier one from this share of people on, see `_later_state`. Ours."""
 
 NEAR_OVERLAP = 0.5
 """Intersection over union from which a box of a later state is that of a person with another number. Ours."""
@@ -29,13 +29,17 @@ Given = Mapping[int, Sequence[CocoAnnotation]]
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A person whom an earlier file brought. raw: the entry then. now: how it is. edited: changed or checked here."""
+    """A person whom an earlier file brought.
+
+    raw: the entry then. now: how it is. edited: changed or checked here. hidden: removed here.
+    """
 
     instance_id: int
     coco_id: int
     raw: dict[str, Any]
     now: Said
     edited: bool
+    hidden: bool
 
     @property
     def bare(self) -> bool:
@@ -47,6 +51,16 @@ class Known:
         same = list(one.box_xywh) == self.raw["bbox"]
         same = same and (self.bare or one.keypoints == self.raw["keypoints"])
         return same or self.now == said(one)
+
+    def overlap(self, one: CocoAnnotation) -> float:
+        """Of the annotation's box with that of the entry then, or with the box as it is here now."""
+        return max(_overlap(box, one.box_xywh) for box in (self.raw["bbox"], self.now[0]))
+
+    def follows(self, one: CocoAnnotation) -> bool:
+        """Whether the annotation, which has the same number, can be this person corrected, and not somebody else."""
+        overlap = self.overlap(one)
+        same_labels = one.labeled and one.keypoints == self.raw.get("keypoints")
+        return overlap >= NEAR_OVERLAP or same_labels and overlap > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,19 +83,41 @@ class Before:
     new: list[CocoAnnotation]
     gone: int
 
+    @property
+    def first_labels(self) -> bool:
+        """Nobody in the image has labels or was to have none, and now labels come in."""
+        coming = [*self.new, *(one for known, one in self.pairs if not known.edited)]
+        none = not any(known.bare or known.now[1] for known in self.entry.people)
+        return none and any(one.labeled for one in coming)
+
+
+@dataclass(frozen=True, slots=True)
+class _Later:
+    """How a file is a later state of a source: the share of unchanged people, and whether they have their numbers."""
+
+    unchanged: float
+    numbered: bool
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """before: images that came in before. here: ids of further people of the file who are there just as it says."""
+    """Who of a file is here.
+
+    before: images of which the file is a later state. here: ids of further people of the file who are there just as
+    it says. bare: those of them whose labels were left out. other: how many images with people came in
+    before, but with files of which this is no later state.
+    """
 
     before: dict[int, Before]
-    here: set[int]
+    here: set[int] = field(default_factory=set)
+    bare: list[CocoAnnotation] = field(default_factory=list)
+    other: int = 0
 
 
 def find(cursor: Cursor, images: Mapping[int, int], given: Given) -> Found:
     """In a job: what earlier files said of a file's images, by the ids of these in the file.
 
-    A file that names the same image but none of the same people is another file, not a later state of the earlier one.
+    A file that is no later state of an earlier one changes nobody: its people are new, but for who is there as it says.
 
     Args:
         cursor: of the running job.
@@ -90,11 +126,8 @@ def find(cursor: Cursor, images: Mapping[int, int], given: Given) -> Found:
     """
     present = _present(cursor, images.values())
     entries = _entries(cursor, images.values(), present)
-    found = _match(images, given, entries, frozenset())
-    later = _later_states(found)
-    if later:
-        found = _match(images, given, entries, later)
-    return _without_who_is_here(found, images, given, present)
+    before = _match(images, given, entries, _later_states(images, given, entries))
+    return _without_who_is_here(before, images, given, entries, present)
 
 
 def said(one: CocoAnnotation) -> Said:
@@ -123,26 +156,37 @@ def _without_who_is_here(
     before: dict[int, Before],
     images: Mapping[int, int],
     given: Given,
+    entries: Mapping[int, Sequence[Entry]],
     present: Mapping[int, tuple[int, Said]],
 ) -> Found:
-    """Of new people, leave out whom somebody drew here and the file, such as an export, brings as they are."""
+    """Of new people, leave out who is there as the file says: drawn here, as in an export, or of another file."""
     paired = {known.instance_id for one in before.values() for known, _ in one.pairs}
-    free: dict[int, list[Said]] = defaultdict(list)
-    for instance_id, (image_id, now) in present.items():
-        if instance_id not in paired:
-            free[image_id].append(now)
-    here: set[int] = set()
-    for coco_id, image_id in images.items():
-        new = before[coco_id].new if coco_id in before else given.get(coco_id, [])
-        for one in new:
-            if said(one) in free[image_id]:
-                free[image_id].remove(said(one))
-                here.add(one.coco_id)
-    left = {
-        coco_id: replace(one, new=[who for who in one.new if who.coco_id not in here])
-        for coco_id, one in before.items()
+    known = {
+        one.instance_id: one for rows in entries.values() for row in rows for one in row.people
     }
-    return Found(left, here)
+    free: dict[int, list[int]] = defaultdict(list)
+    for instance_id, (image_id, _) in present.items():
+        if instance_id not in paired:
+            free[image_id].append(instance_id)
+    found = Found({})
+    for coco_id, image_id in images.items():
+        for one in before[coco_id].new if coco_id in before else given.get(coco_id, []):
+            for instance_id in free[image_id]:
+                was, now = known.get(instance_id), present[instance_id][1]
+                if now == said(one) or was is not None and was.equals(one):
+                    free[image_id].remove(instance_id)
+                    found.here.add(one.coco_id)
+                    if was is not None and was.bare and not now[1]:
+                        found.bare.append(one)
+                    break
+    for coco_id, one in before.items():
+        new = [who for who in one.new if who.coco_id not in found.here]
+        found.before[coco_id] = replace(one, new=new)
+    other = sum(
+        coco_id not in before and bool(given.get(coco_id)) and image_id in entries
+        for coco_id, image_id in images.items()
+    )
+    return replace(found, other=other)
 
 
 def _entries(
@@ -172,6 +216,7 @@ def _people(
     rows = fetch(
         cursor,
         """SELECT instance_id, source_id, coco_id, extra,
+            instance_id IN (SELECT instance_id FROM boxes_now WHERE hidden) AS hidden,
             instance_id IN (SELECT instance_id FROM label_journal WHERE origin <> 'import')
             OR instance_id IN (SELECT instance_id FROM box_journal WHERE hidden OR source <> 'file') AS edited
         FROM instances WHERE coco_id IS NOT NULL AND extra IS NOT NULL
@@ -184,41 +229,102 @@ def _people(
     for row in rows:
         raw, instance_id = json.loads(row["extra"]), row["instance_id"]
         edited = row["edited"] or instance_id in checked
-        one = Known(instance_id, row["coco_id"], raw, present[instance_id][1], edited)
+        now = present[instance_id][1]
+        one = Known(instance_id, row["coco_id"], raw, now, edited, row["hidden"])
         found[row["source_id"], raw["image_id"]].append(one)
     return found
+
+
+def _later_states(
+    images: Mapping[int, int], given: Given, entries: Mapping[int, Sequence[Entry]]
+) -> dict[int, _Later]:
+    """Sources of which the file is a later state."""
+    in_file: dict[int, list[int]] = defaultdict(list)
+    for coco_id, image_id in images.items():
+        in_file[image_id].append(coco_id)
+    shared: dict[int, list[Entry]] = defaultdict(list)
+    for rows in entries.values():
+        for entry in rows:
+            shared[entry.source_id].append(entry)
+    states = {one: _later_state(rows, in_file, given) for one, rows in shared.items()}
+    return {one: state for one, state in states.items() if state is not None}
+
+
+def _later_state(
+    shared: Sequence[Entry], in_file: Mapping[int, Sequence[int]], given: Given
+) -> _Later | None:
+    """How the file is a later state of a source, by the images that they share; None if it is not.
+
+    It is one where most people are unchanged, of as many as both have; or where most of before have their number and a
+    box near the old one, though all labels are others. Who came in without labels can be told by the box alone, and
+    counts only where there is nobody else. Where one of the two shows nobody at all, the numbers of the images tell.
+    """
+    fits: list[tuple[int, int, int, bool, int, int]] = []
+    for bare in (False, True):
+        fits = [
+            max(_fit(entry, one, given.get(one, []), bare) for one in in_file[entry.image_id])
+            for entry in shared
+        ]
+        unchanged, numbered, following, _, both, all_before = map(sum, zip(*fits, strict=True))
+        if both:
+            later = unchanged >= SAME_SHARE * both or following >= SAME_SHARE * all_before
+            return _Later(unchanged / both, 2 * numbered >= unchanged) if later else None
+    return _Later(0.0, True) if sum(fit[3] for fit in fits) >= SAME_SHARE * len(fits) else None
+
+
+def _fit(
+    entry: Entry, coco_id: int, given: Sequence[CocoAnnotation], bare: bool
+) -> tuple[int, int, int, bool, int, int]:
+    """How an image fits to an entry of before.
+
+    Who is unchanged, who of them has the number of before, who is unchanged or follows by number, whether the image has
+    its number, and how many both have and were there before.
+    """
+    known = [one for one in entry.people if not one.hidden and (bare or not one.bare)]
+    both, named = min(len(known), len(given)), entry.coco_id == coco_id
+    by_id = {one.coco_id: one for one in given} if named else {}
+    pairs = [(one, by_id[one.coco_id]) for one in known if one.coco_id in by_id]
+    unchanged = {one.instance_id for one in known if any(map(one.equals, given))}
+    numbered = {known.instance_id for known, one in pairs if known.equals(one)}
+    following = unchanged | {known.instance_id for known, one in pairs if known.follows(one)}
+    return (
+        min(len(unchanged), both), len(numbered), len(following), named, both, len(known)
+    )  # fmt: skip
 
 
 def _match(
     images: Mapping[int, int],
     given: Given,
     entries: Mapping[int, Sequence[Entry]],
-    later: Collection[int],
+    later: Mapping[int, _Later],
 ) -> dict[int, Before]:
-    """For each image of the file the entry that fits best; of the sources `later` this file is a later state."""
+    """For each image of the file the entry that fits best, of the sources `later`; each entry once.
+
+    Where no entry has more people just as they are, and all have the image's number, the source that kept more counts.
+    """
+    fits = []
+    for coco_id, image_id in images.items():
+        for entry in entries.get(image_id, []):
+            state = later.get(entry.source_id)
+            if state is not None:
+                before = _before(entry, coco_id, given.get(coco_id, []), state.numbered)
+                equal = sum(known.equals(one) for known, one in before.pairs)
+                named = entry.coco_id == coco_id
+                rank = equal, named, state.unchanged, len(before.pairs), entry.source_id
+                fits.append((rank, coco_id, before))
     found: dict[int, Before] = {}
     taken: set[tuple[int, int]] = set()
-    for coco_id, image_id in images.items():
-        ranked = []
-        for entry in entries.get(image_id, []):
-            if (entry.source_id, entry.coco_id) not in taken:
-                before = _before(
-                    entry, coco_id, given.get(coco_id, []), near=entry.source_id in later
-                )
-                empty = not entry.people or not given.get(coco_id)
-                named = entry.coco_id == coco_id
-                if before.pairs or empty and (named or entry.source_id in later):
-                    ranked.append((len(before.pairs), named, entry.source_id, before))
-        if ranked:
-            before = max(ranked, key=lambda one: one[:3])[3]
+    for _, coco_id, before in sorted(fits, key=lambda fit: fit[0], reverse=True):
+        key = before.entry.source_id, before.entry.coco_id
+        if coco_id not in found and key not in taken:
             found[coco_id] = before
-            taken.add((before.entry.source_id, before.entry.coco_id))
-    return found
+            taken.add(key)
+    return {coco_id: found[coco_id] for coco_id in images if coco_id in found}
 
 
-def _before(entry: Entry, coco_id: int, given: Sequence[CocoAnnotation], near: bool) -> Before:
+def _before(entry: Entry, coco_id: int, given: Sequence[CocoAnnotation], numbered: bool) -> Before:
     """Who of an image is who: the most certain pairs first, each person once."""
-    ranked = sorted(_likely(entry, coco_id, given, near), reverse=True)
+    ranked = sorted(_likely(entry, coco_id, given, numbered), reverse=True)
     persons: dict[int, int] = {}
     for *_, i, j in ranked:
         if -i not in persons and -j not in persons.values():
@@ -232,29 +338,21 @@ def _before(entry: Entry, coco_id: int, given: Sequence[CocoAnnotation], near: b
 
 
 def _likely(
-    entry: Entry, coco_id: int, given: Sequence[CocoAnnotation], near: bool
+    entry: Entry, coco_id: int, given: Sequence[CocoAnnotation], numbered: bool
 ) -> Iterator[tuple[bool, bool, bool, float, int, int]]:
-    """Pairs that may be one person: is equal, is near, has the same number, overlap, and the indices, negative."""
+    """Pairs that may be one person: is equal, has the same number, is near, overlap, and the indices, negative.
+
+    Near goes before the number in a file that was numbered anew.
+    """
     for i, known in enumerate(entry.people):
         for j, one in enumerate(given):
             equal = known.equals(one)
-            overlap = _overlap(known.raw["bbox"], one.box_xywh)
-            close = near and overlap >= NEAR_OVERLAP
-            named = entry.coco_id == coco_id and known.coco_id == one.coco_id
-            named = named and (near or overlap > 0)
-            if equal or named or close:
-                yield equal, close, named, overlap, -i, -j
-
-
-def _later_states(found: Mapping[int, Before]) -> frozenset[int]:
-    """Sources most of whose people, in the images that they share with the file, are in the file as they were."""
-    whole: Counter[int] = Counter()
-    same: Counter[int] = Counter()
-    for before in found.values():
-        source_id = before.entry.source_id
-        whole[source_id] += len(before.entry.people)
-        same[source_id] += sum(known.equals(one) for known, one in before.pairs)
-    return frozenset(one for one in whole if same[one] and same[one] >= SAME_SHARE * whole[one])
+            overlap = known.overlap(one)
+            near = overlap >= NEAR_OVERLAP
+            named = entry.coco_id == coco_id and known.coco_id == one.coco_id and overlap > 0
+            if equal or near or named:
+                first, second = (named, near) if numbered else (near, named)
+                yield equal, first, second, overlap, -i, -j
 
 
 def _overlap(first: Sequence[float], second: Sequence[float]) -> float:

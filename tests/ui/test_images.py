@@ -299,6 +299,28 @@ def test_boxes_by_mouse_are_stored_where_they_were_drawn(shared, look, zoom, ima
     assert now == known
 
 
+def test_a_box_in_hand_is_not_put_onto_the_next_photo(shared, look):
+    app, page = shared, look(shared).page
+    page.goto(f"{app.address}/?image=1")
+    page.locator(".pg-box").first.wait_for()
+    known = [boxes(app, image) for image in (1, 2)]
+    page.mouse.move(*screen(page, 205, 65))
+    page.mouse.down()
+    page.mouse.move(*screen(page, 240, 100), steps=3)
+    name = page.inner_text(".pg-photo-name")
+    page.keyboard.press("d")
+    page.wait_for_function(
+        "name => document.querySelector('.pg-photo-name').innerText !== name", arg=name
+    )
+    page.mouse.up()
+    page.keyboard.press("b")  # what is asked for now is
+    expect(page.locator(".pg-box")).to_have_count(len(known[1]) + 1)
+    saved(page)
+    assert boxes(app, 1) == known[0] and len(boxes(app, 2)) == len(known[1]) + 1
+    page.keyboard.press("Control+z")
+    saved(page)
+
+
 def test_boxes_by_keyboard_alone_and_undo(shared, look):
     app, page = shared, look(shared).page
     page.goto(app.address + "/?image=4")

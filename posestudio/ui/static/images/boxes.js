@@ -199,6 +199,16 @@ export class Boxes {
 
   cancel(event) {
     this.#fingers.delete(event.pointerId);
+    this.#drop();
+  }
+
+  /** End what is in hand before another photo is shown: keys are done, a drag is dropped. */
+  end() {
+    this.#settle();
+    this.#drop();
+  }
+
+  #drop() {
     if (this.#drag?.before) {
       this.#drag.person.box = this.#drag.before;
       this.draw();

@@ -57,6 +57,7 @@ export class PhotoView {
   /** Show a photo as /api/gallery/IMAGE answers it. */
   show(photo) {
     const same = this.photo?.image_id === photo.image_id;
+    if (!same) this.boxes.end();
     this.photo = photo;
     if (!same) this.undo = [];
     this.title.textContent = photo.file_name ?? `image ${photo.image_id}`;

@@ -92,7 +92,8 @@ def test_a_run_goes_on_where_it_was_trained(studio, monkeypatch):
     child = jobs.in_process
 
     def noted(folder, **rest):
-        children.append((folder.name, here.current.trained))
+        job = here.current
+        children.append((folder.name, job is not None and job.trained))
         child(folder, **rest)
 
     monkeypatch.setattr(jobs, "in_process", noted)

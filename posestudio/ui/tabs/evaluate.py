@@ -16,7 +16,7 @@ from posestudio.studio.jobs import Jobs
 from posestudio.studio.studio import Studio
 from posestudio.ui import plots, reads_scores, run_cards, run_words, score_cards, theme
 from posestudio.ui.reads_scores import SPLITS, STUDENTS, Choice
-from posestudio.ui.told import told
+from posestudio.ui.told import POLL, QUIET, told
 from posestudio.ui.train_parts import COPY
 
 Update = dict[Any, Any]
@@ -239,25 +239,17 @@ def evaluate_tab(studio: Studio, jobs: Jobs, page: gr.Blocks) -> EvaluateTab:
         *given, *some, tab.scores, tab.body, tab.kinds, tab.keypoints, tab.oks, tab.reliability, tab.reliable,
         tab.worst, tab.compared, tab.curve, tab.curve_words, tab.rank, tab.pseudo_plot, tab.pseudo, tab.command,
     ]  # fmt: skip
-    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    found = [page.load(told(deeds.open), None, every, **quiet)]
+    found = [page.load(told(deeds.open), None, every, **QUIET)]
     for field in given:
-        field.input(None, None, None, js=SAY_READING, **quiet)
+        field.input(None, None, None, js=SAY_READING, **QUIET)
         found.append(
-            field.input(told(deeds.choose), given, every, trigger_mode="always_last", **quiet)
+            field.input(told(deeds.choose), given, every, trigger_mode="always_last", **QUIET)
         )
     for event in found:
         event.then(None, given, None, js=KEEP_ADDRESS)
-    tab.evaluate.click(told(deeds.evaluate), given, some, concurrency_limit=1, **quiet)
-    tab.rank.click(told(deeds.rank), tab.run, some, concurrency_limit=1, **quiet)
-    tab.timer.tick(
-        told(deeds.tick),
-        [*given, tab.seen],
-        every,
-        concurrency_limit=None,
-        trigger_mode="once",
-        **quiet,
-    )
+    tab.evaluate.click(told(deeds.evaluate), given, some, concurrency_limit=1, **QUIET)
+    tab.rank.click(told(deeds.rank), tab.run, some, concurrency_limit=1, **QUIET)
+    tab.timer.tick(told(deeds.tick), [*given, tab.seen], every, **POLL)
     return tab
 
 

@@ -14,7 +14,7 @@ from posestudio.studio import exports
 from posestudio.studio.jobs import Job, Jobs
 from posestudio.studio.studio import Studio
 from posestudio.ui import cards, reads_scores, run_cards, theme
-from posestudio.ui.told import told
+from posestudio.ui.told import POLL, QUIET, told
 from posestudio.ui.train_parts import COPY
 
 Update = dict[Any, Any]
@@ -183,21 +183,18 @@ def export_tab(studio: Studio, jobs: Jobs, page: gr.Blocks) -> ExportTab:
     """Lay the page out and wire it."""
     tab = _layout()
     deeds = Exporter(studio, jobs, tab)
-    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     now = [tab.working, tab.files, tab.seen, *(card.make for card in tab.cards.values())]
     runs = [card.options["run"] for card in tab.cards.values() if "run" in card.options]
     page.load(
-        told(deeds.open), None, [*now, *runs, *(c.command for c in tab.cards.values())], **quiet
+        told(deeds.open), None, [*now, *runs, *(c.command for c in tab.cards.values())], **QUIET
     )
     for kind, card in tab.cards.items():
         given = list(card.options.values())
         make, choose = _bound(deeds.make, kind), _bound(deeds.choose, kind)
-        card.make.click(told(make), given, now, concurrency_limit=1, **quiet)
+        card.make.click(told(make), given, now, concurrency_limit=1, **QUIET)
         for field in given:
-            field.input(told(choose), given, card.command, trigger_mode="always_last", **quiet)
-    tab.timer.tick(
-        told(deeds.tick), tab.seen, now, concurrency_limit=None, trigger_mode="once", **quiet
-    )
+            field.input(told(choose), given, card.command, trigger_mode="always_last", **QUIET)
+    tab.timer.tick(told(deeds.tick), tab.seen, now, **POLL)
     return tab
 
 

@@ -17,7 +17,7 @@ from posestudio.studio.jobs import Jobs
 from posestudio.studio.studio import Studio
 from posestudio.ui import plots, reads_runs, run_cards, run_words
 from posestudio.ui.reads_runs import Asked, View
-from posestudio.ui.told import told
+from posestudio.ui.told import POLL, QUIET, told
 from posestudio.ui.train_form import TrainForm
 from posestudio.ui.train_parts import LENGTHS, MINUTES, STEPS, TrainTab, layout
 
@@ -213,34 +213,32 @@ def train_tab(studio: Studio, jobs: Jobs, page: gr.Blocks) -> TrainTab:
         tab.resume, tab.follow_up, tab.other,
     ]  # fmt: skip
     every = [*given, *told_form, *view]
-    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     found = [
-        page.load(told(deeds.open), None, every, **quiet),
+        page.load(told(deeds.open), None, every, **QUIET),
         tab.train.click(
-            told(deeds.train), given, [*told_form, *view], concurrency_limit=1, **quiet
+            told(deeds.train), given, [*told_form, *view], concurrency_limit=1, **QUIET
         ),
-        tab.stop.click(told(deeds.stop), tab.run, view, **quiet),
-        tab.resume.click(told(deeds.resume), tab.run, view, **quiet),
-        tab.follow_up.click(told(deeds.follow_up), tab.run, view, **quiet),
-        tab.other.input(told(deeds.compare), [tab.run, tab.other], view, **quiet),
+        tab.stop.click(told(deeds.stop), tab.run, view, **QUIET),
+        tab.resume.click(told(deeds.resume), tab.run, view, **QUIET),
+        tab.follow_up.click(told(deeds.follow_up), tab.run, view, **QUIET),
+        tab.other.input(told(deeds.compare), [tab.run, tab.other], view, **QUIET),
     ]
     for event in found:
         event.then(None, [tab.run, tab.other], None, js=KEEP_ADDRESS)
-    tab.aside.click(told(form.set_aside), given, told_form, **quiet)
+    tab.aside.click(told(form.set_aside), given, told_form, **QUIET)
     gr.on(
         [tab.preset.input, tab.size.input, tab.start.input], told(form.method), given,
-        [tab.preset, tab.size, tab.weights, *fields, *told_form], trigger_mode="always_last", **quiet,
+        [tab.preset, tab.size, tab.weights, *fields, *told_form], trigger_mode="always_last", **QUIET,
     )  # fmt: skip
-    tab.unit.input(told(form.unit), given, [tab.minutes, tab.steps, *told_form], **quiet)
+    tab.unit.input(told(form.unit), given, [tab.minutes, tab.steps, *told_form], **QUIET)
     gr.on(
         [field.input for field in (tab.minutes, tab.steps, tab.weights, tab.runner, *fields)],
-        told(form.changed), given, told_form, trigger_mode="always_last", **quiet,
+        told(form.changed), given, told_form, trigger_mode="always_last", **QUIET,
     )  # fmt: skip
     tab.timer.tick(
-        told(deeds.tick), [tab.run, tab.seen, tab.other, tab.trained], [*view, tab.train, tab.trained],
-        concurrency_limit=None, trigger_mode="once", **quiet,
+        told(deeds.tick), [tab.run, tab.seen, tab.other, tab.trained], [*view, tab.train, tab.trained], **POLL,
     )  # fmt: skip
     tab.trained.change(
-        told(form.next_run), [tab.trained, tab.touched, *given], [*given, *told_form], **quiet
+        told(form.next_run), [tab.trained, tab.touched, *given], [*given, *told_form], **QUIET
     )
     return tab

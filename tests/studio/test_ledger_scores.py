@@ -39,7 +39,7 @@ def trained(tmp_path_factory):
     assert cli(project, "init")[0] == 0
     line = ["import", "coco", parts["train"], "--images", folder / "images", "--labeled", 16]
     assert cli(project, *line)[0] == 0
-    code, shown = cli(project, "train", "--size", "tiny", "--set", *SETTINGS)
+    code, shown = cli(project, "train", "--preset", "paper", "--size", "tiny", "--set", *SETTINGS)
     assert code == 0
     people = work.now(Studio(project)).people
     rows = {row["id"]: row for row in json.loads(parts["train"].read_text())["annotations"]}

@@ -23,6 +23,7 @@ LEFT = (
     "AbortError",
     "Connection errored out",
     "ERR_CONNECTION",
+    "ERR_INCOMPLETE",
     "Failed to fetch",
     "network error",
 )

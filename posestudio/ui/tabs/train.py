@@ -17,7 +17,7 @@ from posestudio.studio.jobs import Jobs
 from posestudio.studio.studio import Studio
 from posestudio.ui import plots, reads_runs, run_cards, run_words
 from posestudio.ui.reads_runs import Asked, View
-from posestudio.ui.told import POLL, QUIET, told
+from posestudio.ui.told import QUIET, told
 from posestudio.ui.train_form import TrainForm
 from posestudio.ui.train_parts import LENGTHS, MINUTES, STEPS, TrainTab, layout
 
@@ -236,7 +236,8 @@ def train_tab(studio: Studio, jobs: Jobs, page: gr.Blocks) -> TrainTab:
         told(form.changed), given, told_form, trigger_mode="always_last", **QUIET,
     )  # fmt: skip
     tab.timer.tick(
-        told(deeds.tick), [tab.run, tab.seen, tab.other, tab.trained], [*view, tab.train, tab.trained], **POLL,
+        told(deeds.tick), [tab.run, tab.seen, tab.other, tab.trained], [*view, tab.train, tab.trained],
+        concurrency_limit=None, trigger_mode="once", **QUIET,
     )  # fmt: skip
     tab.trained.change(
         told(form.next_run), [tab.trained, tab.touched, *given], [*given, *told_form], **QUIET

@@ -53,10 +53,8 @@ class TrainForm:
             **self.preview(asked),
         }
 
-    def next_run(self, trained: str, touched: bool, *given: Any) -> Any:
-        """When a run has ended the form goes on from its students, unless somebody is filling it in."""
-        if trained:
-            return gr.skip()
+    def next_run(self, touched: bool, *given: Any) -> Update:
+        """A run has ended: the form goes on from its students, unless somebody is filling it in."""
         asked = self.asked(given)
         rows, job = self._usable(), self.jobs.current
         over = next((row for row in rows if job and job.trains and row["run_id"] == job.name), None)

@@ -55,8 +55,8 @@ class TrainTab:
     table: gr.HTML
     run: gr.Textbox
     seen: gr.Textbox
-    touched: gr.State
-    trained: gr.State
+    touched: gr.Checkbox
+    trained: gr.Textbox
     timer: gr.Timer
 
 
@@ -73,8 +73,10 @@ def layout() -> TrainTab:
     hidden = {
         "run": gr.Textbox("", visible="hidden"),  # not a State: the address needs it
         "seen": gr.Textbox("", visible="hidden"),
-        "touched": gr.State(False),  # somebody changed the form since it was filled
-        "trained": gr.State(""),  # the run that the app was training when this page looked last
+        "touched": gr.Checkbox(False, visible="hidden"),  # the form was changed since it was filled
+        "trained": gr.Textbox(
+            "", visible="hidden"
+        ),  # the run in training when this page looked last
         "timer": gr.Timer(1.0),
     }
     return TrainTab(table=table, **form, **view, **hidden)

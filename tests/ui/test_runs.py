@@ -26,10 +26,8 @@ LEFT = (
     "ERR_INCOMPLETE",
     "Failed to fetch",
     "network error",
-    "Unexpected error 404: Not Found",
 )
-"""What Gradio says in the console when a page is left, or its server ends, in the middle of an answer; the last when
-its queue loses a session whose one stream ends while the next begins, after which the page loads anew."""
+"""What Gradio says in the console when a page is left, or its server ends, in the middle of an answer."""
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from posestudio.studio.jobs import Jobs
 from posestudio.studio.studio import Studio
 from posestudio.ui import plots, reads_runs, run_cards, run_words
 from posestudio.ui.reads_runs import Asked, View
-from posestudio.ui.told import QUIET, told
+from posestudio.ui.told import POLL, QUIET, told
 from posestudio.ui.train_form import TrainForm
 from posestudio.ui.train_parts import LENGTHS, MINUTES, STEPS, TrainTab, layout
 
@@ -95,13 +95,17 @@ class Trainer:
         """The run in view beside another one."""
         return self.show(run or None, other)
 
-    def tick(self, run: str, seen: str, other: str | None, trained: str) -> Any:
+    def tick(
+        self, run: str, seen: str, other: str | None, trained: str, touched: bool, *given: Any
+    ) -> Any:
         """What is new since this tab looked last; nothing costs nothing."""
         now = self.jobs.current
         trains = now.name if now is not None and now.alive else NOBODY
-        if seen and trains != trained:
-            return self._news(run, seen, other) | self._button() | {self.tab.trained: trains}
-        return self._news(run, seen, other) or gr.skip()
+        news = self._news(run, seen, other)
+        if not seen or trains == trained:
+            return news or gr.skip()
+        form = {} if trains else self.form.next_run(touched, *given)
+        return news | form | self._button() | {self.tab.trained: trains}
 
     def _news(self, run: str, seen: str, other: str | None) -> Update:
         known = reads_runs.run_ids(self.studio)
@@ -236,10 +240,7 @@ def train_tab(studio: Studio, jobs: Jobs, page: gr.Blocks) -> TrainTab:
         told(form.changed), given, told_form, trigger_mode="always_last", **QUIET,
     )  # fmt: skip
     tab.timer.tick(
-        told(deeds.tick), [tab.run, tab.seen, tab.other, tab.trained], [*view, tab.train, tab.trained],
-        concurrency_limit=None, trigger_mode="once", **QUIET,
+        told(deeds.tick), [tab.run, tab.seen, tab.other, tab.trained, tab.touched, *given],
+        [*every, tab.trained], **POLL,
     )  # fmt: skip
-    tab.trained.change(
-        told(form.next_run), [tab.trained, tab.touched, *given], [*given, *told_form], **QUIET
-    )
     return tab

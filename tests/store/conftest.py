@@ -11,10 +11,11 @@ from posestudio.store.database import Store, set_skeleton
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    """An empty project with COCO's skeleton."""
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    """A project without photos, with COCO's skeleton; in what is marked `empty`, without any."""
     with Store(tmp_path / "project", create=True) as opened:
-        opened.write(lambda cursor: set_skeleton(cursor, COCO17))
+        if not request.node.get_closest_marker("empty"):
+            opened.write(lambda cursor: set_skeleton(cursor, COCO17))
         yield opened
 
 

@@ -3,7 +3,7 @@
 import io
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from posestudio.store.coco_import import import_coco
 from posestudio.store.database import Store
 from posestudio.store.media_import import import_images
 from posestudio.store.verify import verify
+
+pytestmark = pytest.mark.empty
 
 NAMES = ["head", "left_hand", "right_hand"]
 
@@ -73,12 +75,6 @@ class Data:
 
     def into(self, store: Store, **options: Any) -> dict[str, Any]:
         return import_coco(store, self.file, self.images, **options)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with Store(tmp_path / "project", create=True) as opened:
-        yield opened
 
 
 @pytest.fixture

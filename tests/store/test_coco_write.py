@@ -3,7 +3,6 @@
 import hashlib
 import io
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +18,9 @@ from posestudio.store.database import Store
 from posestudio.store.image_files import ImageFiles
 from posestudio.store.media_import import import_images
 
+pytestmark = pytest.mark.empty
+
 NAMES = ["head", "left_hand", "right_hand"]
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with Store(tmp_path / "project", create=True) as opened:
-        yield opened
 
 
 def png(seed: int) -> bytes:

@@ -5,7 +5,6 @@ import io
 import os
 import threading
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +19,7 @@ from posestudio.store.image_files import ImageFiles
 from posestudio.store.media_import import import_images
 from posestudio.store.verify import verify
 
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with Store(tmp_path / "project", create=True) as opened:
-        yield opened
+pytestmark = pytest.mark.empty
 
 
 def jpeg(seed: int, orientation: int = 1) -> bytes:

@@ -2,7 +2,6 @@
 
 import io
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,8 @@ from posestudio.errors import InputError
 from posestudio.store.coco_import import import_coco
 from posestudio.store.database import Store
 from posestudio.store.yolo import export_yolo
+
+pytestmark = pytest.mark.empty
 
 NAMES = ["head", "left_hand", "right_hand"]
 
@@ -48,12 +49,6 @@ def fill(store: Store, folder: Path, first: int, split: str, kind: str = "PNG") 
         (folder / image["file_name"]).write_bytes(picture(image["id"], kind))
     (folder / "people.json").write_text(json.dumps(content))
     import_coco(store, folder / "people.json", folder, split=split)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with Store(tmp_path / "project", create=True) as opened:
-        yield opened
 
 
 def test_images_labels_and_yaml(store: Store, tmp_path: Path):

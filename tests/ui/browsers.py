@@ -5,15 +5,28 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from playwright.sync_api import BrowserContext, Page
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
     "--disable-sync", "--no-first-run",
 ]  # fmt: skip
+
+LEFT = (
+    "AbortError",
+    "Connection errored out",
+    "ERR_CONNECTION",
+    "ERR_INCOMPLETE",
+    "Failed to fetch",
+    "network error",
+)
+"""What Gradio says in the console when a page is left, or its server ends, in the middle of an answer."""
 
 
 @dataclass
@@ -71,3 +84,23 @@ def watched(context: BrowserContext, address: str) -> Seen:
         "console", lambda m: found.complaints.append(m.text) if m.type == "error" else None
     )
     return found
+
+
+@contextmanager
+def looking(
+    browser: Browser, app: App, wait: int = 60_000, let: tuple[str, ...] = (), **options: Any
+) -> Iterator[Seen]:
+    """A page in a context of its own, 1366 x 768 unless `options` say otherwise; it waits at most `wait` ms.
+
+    It must ask nothing of other hosts, and complain of nothing but what has words of `let`.
+    """
+    context = browser.new_context(**{"viewport": {"width": 1366, "height": 768}, **options})
+    context.set_default_timeout(wait)
+    expect.set_options(timeout=wait)
+    found = watched(context, app.address)
+    try:
+        yield found
+    finally:
+        context.close()
+    assert found.elsewhere == []
+    assert [words for words in found.complaints if not any(left in words for left in let)] == []

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from tests.ui.browsers import FLAGS
+from posestudio.studio.demo import make_demo
+from tests.ui.browsers import FLAGS, App
 
 
 @pytest.fixture(scope="module")
@@ -16,3 +17,13 @@ def browser(chromium: Path) -> Iterator[Browser]:
         opened = driver.chromium.launch(executable_path=str(chromium), args=FLAGS)
         yield opened
         opened.close()
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    """A studio on a small demo project, unless a module has one of its own."""
+    project = tmp_path_factory.mktemp("studio") / "project"
+    make_demo(project, counts={"train": 14, "val": 6}, labeled=10)
+    opened = App(project).start()
+    yield opened
+    opened.kill()

@@ -1,14 +1,12 @@
 """Every page in both themes, with people and without: axe-core finds nothing, and nothing is wider than the window."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser
 
-from posestudio.studio.demo import make_demo
-from tests.ui.browsers import App, watched
+from tests.ui.browsers import App, looking
 
 pytestmark = pytest.mark.browser
 WAIT = 120_000
@@ -37,15 +35,6 @@ EMPTY = {
 
 
 @pytest.fixture(scope="module")
-def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
-    project = tmp_path_factory.mktemp("studio") / "project"
-    make_demo(project, counts={"train": 14, "val": 6}, labeled=10)
-    opened = App(project).start()
-    yield opened
-    opened.kill()
-
-
-@pytest.fixture(scope="module")
 def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     """A studio on a folder that is not there."""
     opened = App(tmp_path_factory.mktemp("studio") / "new").start()
@@ -55,19 +44,14 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
 
 def look(browser: Browser, app: App, path: str, theme: str, drawn: str) -> None:
     """Open a page, wait until it is drawn, and judge it."""
-    options: dict[str, Any] = {"viewport": {"width": 1366, "height": 768}, "color_scheme": theme}
-    context = browser.new_context(**options)
-    context.set_default_timeout(WAIT)
-    seen = watched(context, app.address)
-    seen.page.goto(app.address + path)
-    seen.page.locator(drawn).first.wait_for()
-    seen.page.wait_for_timeout(300)  # colors fade in
-    found = Axe().run(seen.page)
-    wide = seen.page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
-    context.close()
+    with looking(browser, app, WAIT, color_scheme=theme) as seen:
+        seen.page.goto(app.address + path)
+        seen.page.locator(drawn).first.wait_for()
+        seen.page.wait_for_timeout(300)  # colors fade in
+        found = Axe().run(seen.page)
+        wide = seen.page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
     assert not found.violations_count, found.generate_report()
     assert wide[0] <= wide[1]
-    assert (seen.elsewhere, seen.complaints) == ([], [])
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

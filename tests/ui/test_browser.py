@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page
 
 from posestudio.studio.demo import make_demo
 from posestudio.studio.studio import Studio
-from tests.ui.browsers import App, Seen, watched
+from tests.ui.browsers import App, Seen, looking
 from tests.ui.test_looks import read
 
 pytestmark = pytest.mark.browser
@@ -36,15 +36,9 @@ def app(tmp_path_factory: pytest.TempPathFactory, chromium: Path) -> Iterator[Ap
 @pytest.fixture
 def seen(request: pytest.FixtureRequest, app: App, browser: Browser) -> Iterator[Seen]:
     """A fresh page in the light theme, or in the one that the test names."""
-    context = browser.new_context(
-        viewport={"width": 1366, "height": 768}, color_scheme=getattr(request, "param", "light")
-    )
-    context.set_default_timeout(WAIT)
-    found = watched(context, app.address)
-    yield found
-    context.close()
-    assert found.elsewhere == []
-    assert found.complaints == []
+    theme = getattr(request, "param", "light")
+    with looking(browser, app, WAIT, color_scheme=theme) as found:
+        yield found
 
 
 def decoded(page: Page, selector: str) -> int:

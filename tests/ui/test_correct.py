@@ -6,6 +6,7 @@ import shutil
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from posestudio.store import predictions
 from posestudio.store.database import Store
 from posestudio.studio.demo import make_demo
 from posestudio.studio.studio import Studio
-from tests.ui.browsers import App, Seen, watched
+from tests.ui.browsers import App, looking, watched
 from tests.ui.desk import Desk
 
 pytestmark = pytest.mark.browser
@@ -58,21 +59,15 @@ def app(project: Path) -> Iterator[App]:
 @pytest.fixture
 def make_desk(browser: Browser, app: App) -> Iterator[Any]:
     """Pages in contexts of their own; nothing may have been asked of other hosts or complained of."""
-    opened: list[tuple[Any, Seen, App]] = []
+    with ExitStack() as pages:
 
-    def make(studio: App = app, **options: Any) -> Desk:
-        options.setdefault("viewport", {"width": 1366, "height": 768})
-        context = browser.new_context(**options)
-        context.set_default_timeout(WAIT)
-        opened.append((context, watched(context, studio.address), studio))
-        return Desk(opened[-1][1], studio)
+        def make(studio: App = app, **options: Any) -> Desk:
+            # a studio that a test killed leaves requests without an answer
+            let = () if studio is app else ("net::ERR_",)
+            seen = pages.enter_context(looking(browser, studio, WAIT, let, **options))
+            return Desk(seen, studio)
 
-    yield make
-    for context, seen, studio in opened:
-        context.close()
-        assert seen.elsewhere == []
-        # a studio that a test killed leaves requests without an answer
-        assert not [one for one in seen.complaints if studio is app or "net::ERR_" not in one]
+        yield make
 
 
 @pytest.fixture

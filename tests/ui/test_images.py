@@ -4,7 +4,7 @@ import io
 import json
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from posestudio.studio.photos import DETECTOR_FILE
 from posestudio.studio.studio import create
 from tests import edited
 from tests.studio.test_incoming import coco
-from tests.ui.browsers import App, Seen, watched
+from tests.ui.browsers import App, Seen, looking
 
 pytestmark = pytest.mark.browser
 WAIT = 60_000
@@ -41,20 +41,8 @@ def start() -> Iterator[Callable[[Path], App]]:
 @pytest.fixture
 def look(browser: Browser) -> Iterator[Callable[[App], Seen]]:
     """Opens a page of a studio; none may complain or ask another host."""
-    found: list[Seen] = []
-
-    def opened(app: App) -> Seen:
-        context = browser.new_context(viewport={"width": 1366, "height": 768})
-        context.set_default_timeout(WAIT)
-        expect.set_options(timeout=WAIT)
-        found.append(watched(context, app.address))
-        return found[-1]
-
-    yield opened
-    for seen in found:
-        seen.page.context.close()
-        assert seen.elsewhere == []
-        assert seen.complaints == []
+    with ExitStack() as pages:
+        yield lambda app: pages.enter_context(looking(browser, app, WAIT))
 
 
 @pytest.fixture

@@ -12,43 +12,18 @@ import pytest
 from playwright.sync_api import Browser, Page, Response, expect
 
 from posestudio.events import Stepped
-from posestudio.studio.demo import make_demo
 from posestudio.studio.studio import Studio
 from posestudio.train.run_folder import RunFolder
-from tests.ui.browsers import App, Seen, watched
+from tests.ui.browsers import LEFT, App, Seen, looking
 
 pytestmark = pytest.mark.browser
 WAIT = 180_000
-LEFT = (
-    "AbortError",
-    "Connection errored out",
-    "ERR_CONNECTION",
-    "ERR_INCOMPLETE",
-    "Failed to fetch",
-    "network error",
-)
-"""What Gradio says in the console when a page is left, or its server ends, in the middle of an answer."""
-
-
-@pytest.fixture(scope="module")
-def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
-    project = tmp_path_factory.mktemp("studio") / "project"
-    make_demo(project, counts={"train": 14, "val": 6}, labeled=10)
-    opened = App(project).start()
-    yield opened
-    opened.kill()
 
 
 @pytest.fixture
 def seen(app: App, browser: Browser) -> Iterator[Seen]:
-    context = browser.new_context(viewport={"width": 1366, "height": 768})
-    context.set_default_timeout(WAIT)
-    expect.set_options(timeout=WAIT)
-    found = watched(context, app.address)
-    yield found
-    context.close()
-    assert found.elsewhere == []
-    assert [words for words in found.complaints if not any(left in words for left in LEFT)] == []
+    with looking(browser, app, WAIT, let=LEFT) as found:
+        yield found
 
 
 def until(done: Callable[[], bool], what: str) -> None:

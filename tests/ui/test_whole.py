@@ -17,11 +17,11 @@ from playwright.sync_api import Browser, Page, expect
 from posestudio.studio.demo import make_demo
 from posestudio.studio.render import render_scene
 from posestudio.studio.studio import Studio, create
-from tests.ui.browsers import App, watched
+from tests.ui.browsers import LEFT, App, looking
 from tests.ui.desk import Desk
 from tests.ui.test_browser import painted
 from tests.ui.test_images import given
-from tests.ui.test_runs import LEFT, begin, stepped, steps_done, until
+from tests.ui.test_runs import begin, stepped, steps_done, until
 
 pytestmark = pytest.mark.browser
 WAIT = 180_000
@@ -40,14 +40,8 @@ def app(tmp_path: Path) -> Iterator[App]:
 
 @pytest.fixture
 def desk(app: App, browser: Browser) -> Iterator[Desk]:
-    context = browser.new_context(viewport={"width": 1366, "height": 768})
-    context.set_default_timeout(WAIT)
-    expect.set_options(timeout=WAIT)
-    seen = watched(context, app.address)
-    yield Desk(seen, app)
-    context.close()
-    assert seen.elsewhere == []
-    assert [words for words in seen.complaints if not any(left in words for left in LEFT)] == []
+    with looking(browser, app, WAIT, let=LEFT) as seen:
+        yield Desk(seen, app)
 
 
 def photo(number: int) -> bytes:

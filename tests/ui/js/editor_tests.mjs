@@ -1054,6 +1054,17 @@ export const tests = {
     equal(page.person.marks.map((one) => [one.kind, one.who]), [["flag", "ana"]]);
   },
 
+  async an_answer_that_was_overtaken_is_left() {
+    const page = await makePage();
+    const flagged = open();
+    const answers = [flagged, makeDocument()];
+    page.people.server = { get: async () => answers.shift() };
+    const first = page.people.refresh(7);
+    equal(await page.people.refresh(7), true);
+    flagged.settle({ ...makeDocument(), marks: [{ kind: "flag", keypoint: null, text: null, who: "ana" }] });
+    equal([await first, page.person.marks], [false, []]);
+  },
+
   async a_document_waits_for_the_end_of_a_drag() {
     for (const ask of [(page) => page.refresh(7), (page) => predict(page, 7)]) {
       const server = makeServer();

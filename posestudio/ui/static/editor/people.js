@@ -15,6 +15,8 @@ export class People {
   #kept = new Map();
   #newest = new Map(); // of each person, the newest revision that the server has told of
   #photos = new Map();
+  #turn = 0; // of the newest question
+  #taken = new Map(); // of each person, the turn whose answer is here: answers may overtake one another
   run = "";
   runs = 0; // how many runs have students
   imported = new Set(); // models without any
@@ -76,6 +78,11 @@ export class People {
     }
   }
 
+  #next() {
+    this.#turn += 1;
+    return this.#turn;
+  }
+
   #old(doc) {
     return (doc.revision ?? 0) < (this.#newest.get(doc.instance_id) ?? 0);
   }
@@ -93,10 +100,11 @@ export class People {
   }
 
   /** A newer document of a person; one that is older than what is known here is left. Returns whether it was taken. */
-  take(doc) {
+  take(doc, turn = this.#next()) {
     const ready = this.here(doc.instance_id);
     if (!ready) return false;
-    if (this.#old(doc)) return false;
+    if (this.#old(doc) || turn < this.#taken.get(doc.instance_id)) return false;
+    this.#taken.set(doc.instance_id, turn);
     this.#fill(ready.person, doc);
     ready.at = Date.now();
     return true;
@@ -104,20 +112,22 @@ export class People {
 
   /** Ask for a person again; resolves to whether something newer came. */
   async refresh(id) {
+    const turn = this.#next();
     const doc = await this.server.get(`/api/people/${id}`, { run: this.run });
     await this.rest();
-    return this.take(doc);
+    return this.take(doc, turn);
   }
 
   /** Let the students of a run look again; resolves to whether something newer came. */
   async predict(id, run) {
     await this.outbox.flush();
+    const turn = this.#next();
     const { document: doc } = await this.server.post(`/api/people/${id}/predict`, { run });
     await this.rest();
     const ready = this.here(id);
     if (!ready || !doc) return false;
     ready.heat = null;
-    return this.take(doc) || this.refresh(id);
+    return this.take(doc, turn) || this.refresh(id);
   }
 
   /** An edit was saved: the keypoints that it touched have this revision now. */

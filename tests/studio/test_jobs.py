@@ -172,22 +172,25 @@ def test_who_looks_at_a_run_does_not_keep_its_worker_out(studio):
     run = training.start(studio, preset="supervised", size="tiny", changes=QUICK)["run_id"]
     folder, seen = RunFolder(studio.run_folder(run)), []
     (folder.path / "lock").touch()
-    stop = threading.Event()
+    stop, held = threading.Event(), threading.Event()
 
     def look():
         while not stop.is_set():
-            seen.append(folder.alive())
+            since = held.is_set()  # before the look begins
+            seen.append((since, folder.alive()))
 
     lookers = [threading.Thread(target=look) for _ in range(3)]
     for looker in lookers:
         looker.start()
     try:
         until(lambda: len(seen) > 50)
-        assert not any(seen)  # three who look do not take one another for a worker
-        with folder.hold():
-            seen.clear()
-            until(lambda: len(seen) > 50)
-            assert all(seen[10:])
+        assert not any(
+            alive for _, alive in seen
+        )  # three who look do not take one another for a worker
+        with folder.hold(patience=60):
+            held.set()
+            until(lambda: sum(since for since, _ in seen.copy()) > 50)
+            assert all(alive for since, alive in seen.copy() if since)
     finally:
         stop.set()
         for looker in lookers:

@@ -47,7 +47,10 @@ def look(browser: Browser, app: App, path: str, theme: str, drawn: str) -> None:
     with looking(browser, app, WAIT, color_scheme=theme) as seen:
         seen.page.goto(app.address + path)
         seen.page.locator(drawn).first.wait_for()
-        seen.page.wait_for_timeout(300)  # colors fade in
+        seen.page.wait_for_timeout(300)  # colors begin to fade in
+        seen.page.wait_for_function(
+            "!document.getAnimations().some(one => one instanceof CSSTransition)"
+        )
         found = Axe().run(seen.page)
         wide = seen.page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
     assert not found.violations_count, found.generate_report()

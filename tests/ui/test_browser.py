@@ -118,23 +118,23 @@ HOVER = """([column, row]) => {
   const canvas = document.querySelector('.pi-matrix canvas');
   return [box.left + (column + 0.5) / canvas.width * box.width, box.top + (row + 0.5) / canvas.height * box.height];
 }"""
+AIMED = """at => {
+  const told = document.querySelector('.pi-readout').textContent.match(/-?[0-9.]+/g)?.slice(-2) ?? [];
+  return told.length === 2 && told.every((value, i) => Math.abs(value - at[i]) <= 0.6);
+}"""
 READ = "[...document.querySelectorAll('.pi-matrix .pi-value')].map(value => value.textContent)"
 
 
 def test_hover_reads_the_same_cell_of_every_map_from_its_numbers(app: App, seen: Seen):
     page = seen.page
-    packets: list[bytes] = []
-    page.on(
-        "response", lambda r: packets.append(r.body()) if "/api/inspect?" in r.url else None
-    )  # fmt: skip
-    page.goto(app.address + "/inspect?instance=2&keypoint=right_knee")
+    with page.expect_response(lambda answer: "/api/inspect?" in answer.url) as answered:
+        page.goto(app.address + "/inspect?instance=2&keypoint=right_knee")
     page.locator(".pi-matrix").wait_for()
-    head, maps, _ = read(packets[0])
+    head, maps, _ = read(answered.value.body())
     k = [point["name"] for point in head["keypoints"]].index("right_knee")
     for column, row in ((3, 5), (20, 28), (12, 16)):
         page.mouse.move(*page.evaluate(HOVER, [column, row]))
-        page.wait_for_function("document.querySelector('.pi-aiming .pi-value').textContent !== ''")
-        page.wait_for_timeout(60)
+        page.wait_for_function(AIMED, arg=[4 * column + 1.5, 4 * row + 1.5])
         shown = page.evaluate(READ)
         cell = (..., row, column)
         a, b = (

@@ -110,6 +110,14 @@ def test_a_run_is_watched_over_a_reload_stopped_and_resumed(app: App, seen: Seen
     expect(page.locator("#ps-runs tr[aria-current]")).to_contain_text(folder.path.name)
 
 
+HEAR = """() => {
+  window.heard = new Set();
+  const hear = () => heard.add(document.querySelector('#ps-panel .ps-chip')?.textContent);
+  new MutationObserver(hear).observe(document.body, {childList: true, subtree: true, characterData: true});
+}"""
+"""Keeps all that the chip of the run's state says."""
+
+
 def test_people_who_came_in_since_are_predicted_by_one_button(app: App, seen: Seen):
     page, studio = seen.page, Studio(app.project)
     run = studio.call("newest_run")["run_id"]
@@ -120,8 +128,10 @@ def test_people_who_came_in_since_are_predicted_by_one_button(app: App, seen: Se
     image = studio.call("images")[0]["image_id"]
     studio.call("add_person", image_id=image, box_xywh=[4.0, 5.0, 60.0, 90.0], who="me")
     page.reload()
+    expect(button).to_be_visible()
+    page.evaluate(HEAR)  # results of one person may be there before we look
     button.click()
-    expect(page.locator("#ps-panel .ps-chip")).to_have_text("making its results")
+    page.wait_for_function("heard.has('making its results')")
     expect(button).to_be_hidden()
     until(lambda: studio.call("unpredicted", run=run)["people"] == 0, "nobody was predicted")
 
@@ -137,10 +147,14 @@ def test_train_on_starts_from_the_run_in_view_and_a_form_in_hand_stays(app: App,
     expect(page.locator("#ps-panel .ps-chip")).to_have_text("done")
     expect(page.locator("#ps-start input")).to_have_value(f"the students of {folder.path.name}")
     expect(page.locator("#ps-steps input")).to_have_value("30")
+    page.locator("#ps-steps input").fill("4000")  # stopped by hand
+    expect(page.locator(".ps-command pre")).to_contain_text("--steps 4000")
     page.locator("#ps-train").click()
     page.wait_for_function(f"!window.location.search.includes('{folder.path.name}')")
     page.locator("#ps-steps input").fill("77")  # the form is taken in hand while that run goes on
     page.locator("#ps-steps input").press("Tab")
+    expect(page.locator(".ps-command pre")).to_contain_text("--steps 77")
+    page.get_by_role("button", name="Stop and keep").click()
     expect(page.locator("#ps-result .ps-score")).to_be_visible()
     expect(page.get_by_role("button", name="Train", exact=True)).to_be_enabled()
     page.locator("#ps-start input").click()

@@ -124,15 +124,20 @@ export function deedWords(row, before) {
   return parts.join(", ") || "saved again";
 }
 
+const histories = new WeakMap(); // list -> who asked last: answers may overtake one another
+
 /** The history of the keypoint in hand, while its part of the page is open. */
 export async function drawHistory(page) {
   const { part, person, deeds: { selected } } = page;
   if (!part.historyBox.open || !person) return;
+  const turn = {};
+  histories.set(part.history, turn);
+  const stale = () => histories.get(part.history) !== turn || person !== page.person || selected !== page.deeds.selected;
   try {
     const { rows } = await page.server.get(`/api/people/${person.id}/history`);
-    if (person === page.person && selected === page.deeds.selected) part.history.replaceChildren(...historyItems(rows, selected));
+    if (!stale()) part.history.replaceChildren(...historyItems(rows, selected));
   } catch (error) {
-    part.history.replaceChildren(el("li.pe-quiet", {}, error.message));
+    if (!stale()) part.history.replaceChildren(el("li.pe-quiet", {}, error.message));
   }
 }
 

@@ -317,7 +317,8 @@ class Inspect {
     const start = look.points[0][chosen ?? 0].map((value, axis) => Math.floor(((value + 0.5) * [w, h][axis]) / look.crop[1 - axis]));
     const from = this.cell ?? start;
     const to = [Math.max(0, Math.min(w - 1, from[0] + dx)), Math.max(0, Math.min(h - 1, from[1] + dy))];
-    this.#read([(to[0] + 0.5) / w, (to[1] + 0.5) / h]);
+    this.aimed = [(to[0] + 0.5) / w, (to[1] + 0.5) / h]; // a frame that waits reads the same
+    this.#read(this.aimed);
   }
 
   #key(event) {

@@ -777,6 +777,19 @@ def test_touch_drags_and_pinches(fresh: Any, make_desk: Any):
     desk.saved()
 
 
+def test_a_double_click_decides_about_one_person(desk: Desk):
+    desk.go()
+    first, second, third = desk.ask("queue()")[:3]
+    desk.until(f"e.here({second}) && e.here({third})")
+    desk.page.locator("[data-command=skip]").dblclick()
+    desk.until(f"e.person().id === {second}")
+    desk.saved()
+    assert desk.document(first)["standing"] == ["skip"] and desk.document(second)["standing"] == []
+    desk.press("Control+z")
+    desk.until(f"e.person().id === {first}")
+    desk.saved()
+
+
 def test_names_are_text(project: Path, app: App, desk: Desk, fresh: Any):
     """Nothing that a person wrote becomes markup."""
     person = fresh()

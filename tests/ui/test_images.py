@@ -246,9 +246,11 @@ def holding(page: Page, where: str | Callable[[str], bool]) -> list[Route]:
 
 def next_of(page: Page, held: list[Route]) -> Route:
     """The request that is held longest, once there is one."""
-    while not held:
+    for _ in range(WAIT // 20):
+        if held:
+            return held.pop(0)
         page.wait_for_timeout(20)
-    return held.pop(0)
+    raise AssertionError("nothing was asked")
 
 
 def body(route: Route) -> dict[str, Any]:

@@ -113,6 +113,24 @@ def test_a_sheet_by_keyboard_alone(app, seen):
     assert get(app, "/api/queue?order=marked")["items"] == []
 
 
+def test_a_double_click_or_a_held_enter_decides_one_sheet(app, seen):
+    page = open_sheet(app, seen)
+    page.wait_for_load_state("networkidle")  # the next sheet is in hand
+    page.locator(".sh-accept").dblclick()
+    expect(page.locator(".sh-progress")).to_have_text(f"24 of {PEOPLE}")
+    second = people(page)
+    page.locator(".sh-accept").focus()
+    page.wait_for_load_state("networkidle")
+    for _ in range(5):
+        page.keyboard.down("Enter")  # all but the first are repeats of a held key
+    page.keyboard.up("Enter")
+    expect(page.locator(".sh-progress")).to_have_text(f"48 of {PEOPLE}")
+    saved(page)
+    last = people(page)
+    assert len(last) == PEOPLE - 48 and not set(last) & set(second)
+    assert [rows(app, person) for person in last] == [[]] * len(last)
+
+
 def test_the_last_sheet_is_taken_back_with_its_marks(app, seen):
     page = open_sheet(app, seen)
     first = people(page)

@@ -1065,6 +1065,41 @@ export const tests = {
     equal([await first, page.person.marks], [false, []]);
   },
 
+  async an_answer_for_another_run_is_left() {
+    const page = await makePage();
+    const answer = open();
+    page.people.server = { get: () => answer };
+    const asked = page.people.refresh(7);
+    page.people.clear("other", 7);
+    answer.settle({ ...makeDocument(), marks: [{ kind: "flag", keypoint: null, text: null, who: "ana" }] });
+    equal([await asked, page.person.marks], [false, []]);
+  },
+
+  async an_answer_that_is_broken_off_is_not_the_servers_fault() {
+    const broken = { ok: true, status: 200, json: async () => { throw Object.assign(new Error("aborted"), { name: "AbortError" }); } };
+    const caught = await new Server(async () => broken).get("/api/x").catch((error) => error);
+    equal([caught instanceof Away, caught.name], [false, "AbortError"]);
+  },
+
+  async an_edit_that_is_made_while_undo_opens_somebody_stays() {
+    const server = makeServer();
+    const page = await makePage(server);
+    drag(page, L_WRIST, 20);
+    const first = page.person;
+    const there = open();
+    page.person = new Person({ ...makeDocument(), instance_id: 8 });
+    page.open = async () => {
+      await there;
+      page.person = first;
+      return true;
+    };
+    page.deeds.step(true); // of person 7, who has to come first
+    drag(page, R_WRIST, 20);
+    there.settle();
+    await quiet(page.outbox);
+    equal([page.history.done.map((entry) => entry.instance), server.saved.map((edit) => edit.deed)], [[7, 8], ["label", "label"]]);
+  },
+
   async a_document_waits_for_the_end_of_a_drag() {
     for (const ask of [(page) => page.refresh(7), (page) => predict(page, 7)]) {
       const server = makeServer();

@@ -78,8 +78,8 @@ export class Server {
     let answer = null;
     try {
       answer = await response.json();
-    } catch {
-      // not JSON: handled by status below
+    } catch (error) {
+      if (error.name === "AbortError") throw error; // else not JSON: handled by status below
     }
     if (response.ok && answer !== null) return answer;
     if (response.status >= 500 || response.status === 429 || answer === null) {

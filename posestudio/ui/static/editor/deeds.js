@@ -111,14 +111,15 @@ export class Deeds {
   #step(back) {
     const { page } = this;
     this.end();
-    const entry = (back ? page.history.done : page.history.undone).at(-1);
+    const last = () => (back ? page.history.done : page.history.undone).at(-1);
+    const entry = last();
     if (!entry && back && this.person) return WHOLE.undoOnServer(this);
     if (!entry) return void this.say(back ? "There is nothing to undo" : "There is nothing to redo");
     if (entry.deed === "merge" && page.outbox.waiting(entry.instance).some(({ edit }) => edit.edit_id === entry.edit_id)) {
       return void this.say("Wait until the merge is saved"); // its answer says what takes it back
     }
     if (this.person?.id === entry.instance) return void this.#take(entry, back);
-    return page.open(entry.instance).then((there) => there && this.#take(entry, back));
+    return page.open(entry.instance).then((there) => there && last() === entry && this.#take(entry, back)); // unless an edit came first
   }
 
   #take(entry, back) {

@@ -267,8 +267,8 @@ export class Page {
 
   async #loadHeat() {
     const { person } = this;
-    const maps = await this.people.heat(person.id);
-    if (person !== this.person || this.people.here(person.id)?.person !== person) return;
+    const heat = this.people.heat(person.id), maps = await heat, here = this.people.here(person.id);
+    if (person !== this.person || here?.person !== person || (here.heat ?? heat) !== heat) return; // or asked for again
     this.heat.load(maps);
     this.peaks = maps?.candidates ?? null;
     this.redraw();

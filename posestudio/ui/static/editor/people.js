@@ -16,6 +16,7 @@ export class People {
   #newest = new Map(); // of each person, the newest revision that the server has told of
   #photos = new Map();
   #turn = 0; // of the newest question
+  #since = 0; // the turn of the last clear: what was asked before is of another run
   #taken = new Map(); // of each person, the turn whose answer is here: answers may overtake one another
   run = "";
   runs = 0; // how many runs have students
@@ -29,6 +30,7 @@ export class People {
   /** Forget everybody, such as for another run; who is shown is asked for again when opened. */
   clear(run, shown = null) {
     this.run = run;
+    this.#since = this.#next();
     for (const [id, { ready }] of this.#kept) {
       if (id === shown && ready) Object.assign(ready, { heat: null, at: 0 });
       else this.#kept.delete(id);
@@ -103,7 +105,7 @@ export class People {
   take(doc, turn = this.#next()) {
     const ready = this.here(doc.instance_id);
     if (!ready) return false;
-    if (this.#old(doc) || turn < this.#taken.get(doc.instance_id)) return false;
+    if (this.#old(doc) || turn < this.#since || turn < this.#taken.get(doc.instance_id)) return false;
     this.#taken.set(doc.instance_id, turn);
     this.#fill(ready.person, doc);
     ready.at = Date.now();

@@ -18,7 +18,7 @@ export async function predict(page, id, words = "The students look again") {
     page.say("New prediction");
     return true;
   } catch (error) {
-    page.say(error instanceof Away ? "The prediction waits: the server is away" : error.message);
+    page.say(error instanceof Away ? "The server is away: ask again when it is back" : error.message);
     return false;
   }
 }

@@ -10,6 +10,7 @@ import { drawSaved } from "./saving.js";
 
 const CHOOSERS = ["order", "split", "run", "minutes"];
 const WHO = "posestudio/who";
+const DECIDE = new Set(["acceptAll", "skip"]); // what comes after them has not been looked at
 
 /** The name that goes into the journal, once somebody has given one. */
 export const givenName = () => localStorage.getItem(WHO);
@@ -26,6 +27,7 @@ export function wire(page, signal) {
     const button = event.target instanceof Element && event.target.closest("[data-command]");
     if (!button) return;
     watch.touch();
+    if (event.detail > 1 && DECIDE.has(button.dataset.command)) return; // a double click decides once
     button.closest("details.pe-menu")?.removeAttribute("open");
     if (event.detail > 0 && button.dataset.command !== "help") stage.focus({ preventScroll: true });
     deeds.run(button.dataset.command, event);
@@ -75,7 +77,8 @@ async function limit(page) {
   const { panel: { limit: field }, server } = page;
   try {
     if (!field.value || !field.checkValidity()) throw new Error("it is a whole number from 0 to 100 %");
-    Object.assign(page.session, await server.post("/api/settings", { error_limit: field.valueAsNumber / 100 }));
+    const kept = await server.post("/api/settings", { error_limit: field.valueAsNumber / 100 });
+    Object.assign(page.session, kept);
     page.say(`Ctrl+Enter stops at keypoints over ${field.value} %`);
   } catch (error) {
     field.value = round(100 * page.limit, 1);

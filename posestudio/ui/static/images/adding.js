@@ -358,7 +358,7 @@ export class Intake {
         tell(at, `Looking for people: photo ${at + 1} of ${images.length}`);
         found += (await server.post("/api/photos/detect", { images: images.slice(at, at + DETECT) })).people.length;
       }
-      toasts.say(found ? `${many(found, "person", "people")} found.` : "Nobody was found who has no box already.");
+      toasts.say(found ? `${many(found, "person", "people")} found.` : stopped ? "Stopped; nobody was found so far." : "Nobody was found who has no box already.");
     } catch (error) {
       toasts.say(error.message, null, "bad");
     }

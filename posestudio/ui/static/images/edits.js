@@ -7,6 +7,7 @@ const WHO = "posestudio/who";
 
 export class Edits extends EventTarget {
   #waiting = new Map(); // edit_id -> {done, failed}
+  sent = 0; // edits of this page so far
 
   /** server: as editor/api.js; overview: with project_id and who. */
   constructor(server, { project_id: project, who }) {
@@ -20,6 +21,7 @@ export class Edits extends EventTarget {
     this.outbox.addEventListener("refused", ({ detail }) => this.#settle(detail));
     this.outbox.addEventListener("change", () => this.dispatchEvent(new Event("change")));
     window.addEventListener("online", () => this.outbox.hurry());
+    window.addEventListener("beforeunload", (event) => { if (this.outbox.onlyInMemory) event.preventDefault(); });
     this.outbox.hurry();
   }
 
@@ -29,6 +31,7 @@ export class Edits extends EventTarget {
 
   /** Keep an edit and send it; resolves to the server's result, also much later, or rejects when it was refused. */
   send(edit) {
+    this.sent += 1;
     const { edit: { edit_id: id } } = this.outbox.add({ who: this.who, ...edit });
     return new Promise((done, failed) => { this.#waiting.set(id, { done, failed }); });
   }

@@ -9,7 +9,14 @@ const WAIT = 250; // milliseconds after the last letter of a name
 
 /** {node, counts, set, clear}; `asked` is changed by nobody but `apply(change)`. */
 export function filters(asked, overview, apply) {
-  const set = (change) => { Object.assign(asked, change); draw(); apply(change); };
+  const set = (change) => {
+    const whole = timer === null ? change : { name: name.value.trim(), ...change }; // with what was typed a moment ago
+    clearTimeout(timer);
+    timer = null;
+    Object.assign(asked, whole);
+    draw();
+    apply(whole);
+  };
   const statuses = ["", ...Object.keys(STATUS), "hidden"].map((value) => button([], () => set({ status: value }), "button.pg-status", { "data-status": value }));
   const choose = (key, words, options) => heard(el("select.ps-select", { "aria-label": words }, ...options.map(([value, text]) => el("option", { value }, text))), {
     change: (event) => set({ [key]: event.target.value }),
@@ -23,7 +30,7 @@ export function filters(asked, overview, apply) {
   const likely = `Photos with somebody whose three most doubtful open keypoints are wrong with a mean probability of ${percent(overview.error_limit)} or more`;
   let timer = null;
   const name = heard(el("input.ps-field", { type: "search", placeholder: "file name", "aria-label": "Find by file name" }), {
-    input: () => { clearTimeout(timer); timer = setTimeout(() => set({ name: name.value.trim() }), WAIT); },
+    input: () => { clearTimeout(timer); timer = setTimeout(() => set({}), WAIT); },
   });
   const fields = { split, mark, sort, run, name };
   const node = el("div.pg-filter", { role: "search", "aria-label": "Which photos" },

@@ -219,10 +219,11 @@ class Images {
 
   async setSplit(images, split) {
     const answer = await this.#deed("split", images, { split });
-    if (!answer) return;
+    if (!answer) return null;
     const more = answer.images - images.length;
     this.toasts.say(`${many(answer.images, "photo")} now in ${split}${more > 0 ? `: groups move as a whole, so ${more} more came along` : ""}.`);
     this.selection.clear();
+    return answer;
   }
 
   async #whole(images) {
@@ -243,7 +244,7 @@ class Images {
   /** Put photos away, with the way back. */
   async hidePhotos(images) {
     const answer = await this.#deed("hide", images);
-    if (!answer) return;
+    if (!answer?.images.length) return; // hidden already
     this.selection.clear();
     if (this.view && images.includes(this.view.photo.image_id)) this.#leavePhoto();
     this.toasts.say(`${many(answer.images.length, "photo")} hidden, with everybody in them. Nothing is deleted.`, ["Undo", () => this.#restore(answer.images)]);
@@ -295,8 +296,9 @@ class Images {
       this.view.show(photo);
       for (const near of [photo.after, photo.before]) if (near !== null) new Image().src = `media/${near}`;
     } catch (error) {
+      if (turn !== this.turn) return;
       this.toasts.say(error.message, error instanceof Away ? ["Try again", () => this.#openPhoto(image)] : null, "bad");
-      if (!this.found) this.#leavePhoto();
+      if (!this.view && !this.found) this.#leavePhoto();
     }
   }
 
@@ -327,29 +329,19 @@ class Images {
     const image = new URL(location.href).searchParams.get("image");
     if (/^\d{1,15}$/.test(image ?? "")) this.#openPhoto(Number(image));
     else if (this.view) this.#showList();
+    else this.turn += 1; // one on its way is not wanted any more
   }
 
   /** Photos were changed: numbers and pictures are read anew, quietly. */
   async changed() {
     await this.renew();
-    await (this.view ? this.#refreshPhoto() : this.load());
+    await (this.view ? this.view.renew(this.#query()) : this.load());
   }
 
   /** A box was changed, as its view shows already: only the numbers are read anew, once for several changes. */
   counted() {
     clearTimeout(this.counting);
     this.counting = setTimeout(() => this.renew(), COUNT_AFTER);
-  }
-
-  async #refreshPhoto() {
-    const { view } = this;
-    const { image_id: image } = view.photo;
-    try {
-      const photo = await this.server.get(`/api/gallery/${image}`, this.#query());
-      if (this.view === view && view.photo.image_id === image && !this.edits.state.waiting) view.show(photo);
-    } catch {
-      // shown as it was
-    }
   }
 
   #address() {
@@ -384,7 +376,7 @@ class Images {
     else if (event.key === "PageDown" && !this.pages?.last) this.#turn(1);
     else if (event.key === "PageUp" && !this.pages?.first) this.#turn(-1);
     else if (event.key === "Escape" && this.selection.ids.size) this.selection.clear();
-    else if (event.key.toLowerCase() === "h" && this.selection.ids.size) this.hidePhotos([...this.selection.ids]);
+    else if (event.key.toLowerCase() === "h" && this.selection.ids.size) return event.repeat || this.hidePhotos([...this.selection.ids]);
     else if (event.key === "/") this.filter.node.querySelector("input[type=search]").focus();
     else return false;
     return true;

@@ -1,7 +1,7 @@
 /* A photo's own view: its people's boxes to draw, move, scale and hide, and where to go from here. */
 
 import { clock, el, set } from "../editor/dom.js";
-import { button, heard, many } from "../shared/page.js";
+import { button, heard, many, once } from "../shared/page.js";
 import { Boxes, typed } from "./boxes.js";
 import { markWords, statusOf } from "./grid.js";
 import { Looks } from "./looks.js";
@@ -29,11 +29,11 @@ export class PhotoView {
     this.after = button("Next", () => page.go(this.photo.after), "button.ps-button", { title: "Photo after (D)" });
     this.place = el("span.pg-place");
     this.split = heard(el("select.ps-select", { id: "pg-photo-split" }, ...["train", "val", "unlabeled"].map((value) => el("option", { value }, value))), {
-      change: () => page.setSplit([this.photo.image_id], this.split.value),
+      change: () => this.#setSplit(),
     });
     const tools = el("div.pg-tools", { role: "toolbar", "aria-label": "Boxes" },
-      button("New box", () => this.newBox(), "button.ps-button", { title: "New box (B), or drag on the photo" }),
-      button("Whole photo", () => this.#add([0, 0, ...this.boxes.size])),
+      button("New box", once(() => this.newBox()), "button.ps-button", { title: "New box (B), or drag on the photo" }),
+      button("Whole photo", once(() => this.#add([0, 0, ...this.boxes.size]))),
       button("Find people", () => page.intake.detect([this.photo.image_id]), "button.ps-button", { title: page.overview.detector.words || null }),
       this.undoButton = button("Undo", () => this.takeBack(), "button.ps-button", { title: "Undo (Ctrl+Z)" }),
       el("span.pg-gap"),
@@ -52,6 +52,7 @@ export class PhotoView {
   /** The view is taken away for good. */
   leave() {
     this.left.abort();
+    this.turn = null;
   }
 
   /** Show a photo as /api/gallery/IMAGE answers it. */
@@ -77,6 +78,27 @@ export class PhotoView {
     else this.boxes.show(`media/${photo.image_id}`, [photo.width, photo.height], this.people);
     this.#drawSide();
     this.#drawSaved();
+  }
+
+  /** Read the photo anew. An answer does not know the edits that were made meanwhile: then it is asked for again. */
+  async renew(query) {
+    const { photo: { image_id: image }, page: { server, edits } } = this;
+    const turn = (this.turn = {});
+    const here = () => this.turn === turn && this.photo.image_id === image;
+    try {
+      for (let sent = null; here() && sent !== edits.sent;) {
+        await edits.settled();
+        ({ sent } = edits);
+        const photo = await server.get(`/api/gallery/${image}`, query);
+        if (here() && sent === edits.sent) this.show(photo);
+      }
+    } catch {
+      // shown as it was
+    }
+  }
+
+  async #setSplit() {
+    if (!(await this.page.setSplit([this.photo.image_id], this.split.value))) this.split.value = this.photo.split;
   }
 
   #person(person) {
@@ -274,7 +296,7 @@ export class PhotoView {
     if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z" && !event.shiftKey) return this.takeBack() ?? true;
     if (event.ctrlKey || event.metaKey || event.altKey) return false;
     switch (event.key.toLowerCase()) {
-      case "b": this.newBox(); return true;
+      case "b": if (!event.repeat) this.newBox(); return true;
       case "f": this.boxes.fit(); return true;
       case "a": if (this.photo.before !== null) this.page.go(this.photo.before); return true;
       case "d": if (this.photo.after !== null) this.page.go(this.photo.after); return true;

@@ -95,6 +95,9 @@ class Inspect {
   /** Show another person or run; what is shown stays until the new one is there. */
   async load(change) {
     const wanted = { ...this.state, ...change };
+    const key = `${wanted.instance} ${wanted.run}`;
+    if (key === this.coming) return undefined; // a key that is held asks once
+    this.coming = key;
     this.loading?.abort();
     this.loading = new AbortController();
     const slow = setTimeout(() => { this.wait.hidden = false; }, SLOW);
@@ -102,18 +105,19 @@ class Inspect {
       const look = this.#keep(this.#known(wanted) ?? (await ask(wanted, this.setup.project, this.loading.signal)));
       if (look.empty) return this.#nothing(look.empty, look.place);
       if (look.asked_run) this.toasts.say(`There is no run ${look.asked_run} with students; this is ${look.run}.`);
-      this.state = { ...wanted, instance: look.place.instance, run: look.run };
+      this.state = { ...this.state, instance: look.place.instance, run: look.run }; // a keypoint or map chosen meanwhile stays
       this.look = look;
       this.#show();
       this.#prefetch();
     } catch (error) {
       if (error.name === "AbortError") return undefined;
-      if (this.look) this.number.value = this.look.place.instance;
+      if (this.look) [this.number.value, this.runs.value] = [this.look.place.instance, this.look.run];
       else this.#nothing(["This cannot be shown", error.message]);
       this.toasts.say(error.message, error instanceof Away ? ["Try again", () => this.load(change)] : null, "bad");
     } finally {
       clearTimeout(slow);
-      this.wait.hidden = true;
+      if (this.coming === key) this.coming = null;
+      this.wait.hidden = this.coming === null;
     }
     return undefined;
   }

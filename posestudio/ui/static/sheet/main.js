@@ -3,7 +3,7 @@
 import { Away, Server } from "../editor/api.js";
 import { clock, el, set, spoken } from "../editor/dom.js";
 import { Outbox } from "../editor/outbox.js";
-import { Toasts, button, glyph, heard, isFree, keysDialog, many } from "../shared/page.js";
+import { Toasts, button, glyph, heard, isFree, keysDialog, many, once } from "../shared/page.js";
 import { Grid } from "./grid.js";
 
 const PAGE = 24;
@@ -90,9 +90,9 @@ class Sheet {
     this.bar = el("progress.sh-bar", { max: 1, value: 0, "aria-label": "Looked at" });
     this.saved = el("span.sh-saved", { role: "status" });
     this.flagged = el("a.sh-flagged", { href: "correct?order=marked", hidden: true });
-    this.acceptor = button("", () => this.accept(), "button.ps-button.ps-primary.sh-accept");
+    this.acceptor = button("", once(() => this.accept()), "button.ps-button.ps-primary.sh-accept");
     this.undoer = button(["Undo last sheet ", el("kbd", {}, "Ctrl+Z")], () => this.undo());
-    this.skipper = button(["Skip ", el("kbd", {}, "N")], () => this.skip(), "button.ps-button", { title: "Go on without deciding anything" });
+    this.skipper = button(["Skip ", el("kbd", {}, "N")], once(() => this.skip()), "button.ps-button", { title: "Go on without deciding anything" });
     const help = button("?", () => keysDialog("Keys of the sheet", KEYS), "button.ps-button", { "aria-label": "Keys" });
     this.body = el("div.sh-body", {}, this.grid.node);
     this.root.replaceChildren(
@@ -306,7 +306,7 @@ class Sheet {
     const control = event.target instanceof Element ? event.target.closest("button, a, select") : null;
     const elsewhere = control && !this.grid.node.contains(control);
     const moves = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-    if (this.busy || this.undoing) return undefined;
+    if (this.busy || this.undoing || (elsewhere && event.key === "Enter" && event.repeat)) return event.repeat ? event.preventDefault() : undefined;
     if (moves[event.key]) return this.#run(event, () => this.grid.move(...moves[event.key]));
     if (event.key === "Enter") return elsewhere ? undefined : this.#run(event, () => this.accept());
     const keys = {

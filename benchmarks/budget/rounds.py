@@ -136,6 +136,30 @@ def by_variety(asked: Asked) -> list[int]:
     return [i for i, _ in chosen]
 
 
+def by_typical(asked: Asked) -> list[int]:
+    """Who brings the other candidates nearest to somebody labeled or chosen: typical people, never the same twice.
+
+    Source: greedy k-medians over the features, as facility location in Wei et al., ICML 2015.
+    """
+    left = np.flatnonzero(asked.candidate)
+    features = asked.features[left]
+    squares = (features**2).sum(axis=1)
+    apart = np.sqrt(np.maximum(squares[:, None] + squares - 2 * features @ features.T, 0))
+    labeled = asked.features[asked.labeled]
+    near = np.full(len(left), apart.max(initial=0))
+    for one in labeled:
+        near = np.minimum(near, np.linalg.norm(features - one, axis=1))
+    open_ = np.ones(len(left), bool)
+    chosen = []
+    while open_.any():
+        gain = np.maximum(near - apart, 0).sum(axis=1)
+        next_ = int(np.where(open_, gain, -1.0).argmax())
+        chosen.append(int(left[next_]))
+        open_[next_] = False
+        near = np.minimum(near, apart[next_])
+    return chosen
+
+
 def _ranked(doubts: Doubt, asked: Asked) -> list[int]:
     return [i for i, _ in queue.by_doubt(doubts, _open(doubts, asked), limit=len(asked.candidate))]
 
@@ -149,6 +173,7 @@ STRATEGIES: dict[str, Callable[[Asked], list[int]]] = {
     "confidence": by_confidence,
     "doubt": by_doubt,
     "doubt_variety": by_variety,
+    "typical": by_typical,
 }
 """Ways to order the candidates, by name."""
 

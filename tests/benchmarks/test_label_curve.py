@@ -83,6 +83,16 @@ def test_variety_does_not_open_the_same_doubt_twice():
     assert rounds.by_variety(one) == [1, 3, 2, 4]
 
 
+def test_typical_people_come_before_odd_ones_and_none_twice():
+    labeled = [[9.0, 9.0]]
+    crowd, pair, odd = [[0.0, 0.0], [0.1, 0.0], [0.0, 0.1]], [[5.0, 0.0], [5.1, 0.0]], [[0.0, 40.0]]
+    features = np.array(labeled + crowd + pair + odd)
+    one = asked(np.full((7, 4), 0.5), np.full((7, 4), 0.5), features)
+    order = rounds.by_typical(one)
+    assert order[0] in (1, 2, 3) and sorted(order) == [1, 2, 3, 4, 5, 6]
+    assert set(order[:3]) & {4, 5} and 6 in order[:3]  # one of each kind before a second of any
+
+
 def test_actions_are_read_between_rounds():
     actions, ap = np.array([0.0, 100.0, 200.0]), np.array([0.1, 0.2, 0.15])
     assert label_curve.reached(actions, ap, 0.15) == pytest.approx(50)

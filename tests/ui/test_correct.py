@@ -785,6 +785,7 @@ def test_a_double_click_decides_about_one_person(desk: Desk):
     desk.until(f"e.person().id === {second}")
     desk.saved()
     assert desk.document(first)["standing"] == ["skip"] and desk.document(second)["standing"] == []
+    assert desk.page.evaluate("document.activeElement.matches('.pe-stage')")
     desk.press("Control+z")
     desk.until(f"e.person().id === {first}")
     desk.saved()

@@ -90,6 +90,7 @@ def test_held_keys_and_double_clicks_add_one_box(app, seen):
     page.get_by_role("button", name="Whole photo").dblclick()
     saved(page)
     assert len(boxes(app, image)) == len(known) + 2
+    assert page.evaluate("document.activeElement.matches('.pg-box')")  # keys go to the box
 
 
 def test_photos_are_hidden_once_and_the_way_back_stays(app, seen):

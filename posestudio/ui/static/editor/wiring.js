@@ -27,9 +27,9 @@ export function wire(page, signal) {
     const button = event.target instanceof Element && event.target.closest("[data-command]");
     if (!button) return;
     watch.touch();
-    if (event.detail > 1 && DECIDE.has(button.dataset.command)) return; // a double click decides once
     button.closest("details.pe-menu")?.removeAttribute("open");
     if (event.detail > 0 && button.dataset.command !== "help") stage.focus({ preventScroll: true });
+    if (event.detail > 1 && DECIDE.has(button.dataset.command)) return; // a double click decides once
     deeds.run(button.dataset.command, event);
   });
   for (const name of ["pointerdown", "wheel"]) root.addEventListener(name, () => watch.touch(), { signal, passive: true });

@@ -59,6 +59,7 @@ export class Edits extends EventTarget {
 
   /** Resolves once no edit waits. */
   async settled() {
+    this.outbox.hurry(); // also what another page left behind
     while (this.state.waiting) await new Promise((done) => this.addEventListener("change", done, { once: true }));
   }
 

@@ -244,9 +244,10 @@ class Images {
   /** Put photos away, with the way back. */
   async hidePhotos(images) {
     const answer = await this.#deed("hide", images);
-    if (!answer?.images.length) return; // hidden already
+    if (!answer) return;
     this.selection.clear();
     if (this.view && images.includes(this.view.photo.image_id)) this.#leavePhoto();
+    if (!answer.images.length) return; // hidden already
     this.toasts.say(`${many(answer.images.length, "photo")} hidden, with everybody in them. Nothing is deleted.`, ["Undo", () => this.#restore(answer.images)]);
   }
 
@@ -329,7 +330,10 @@ class Images {
     const image = new URL(location.href).searchParams.get("image");
     if (/^\d{1,15}$/.test(image ?? "")) this.#openPhoto(Number(image));
     else if (this.view) this.#showList();
-    else this.turn += 1; // one on its way is not wanted any more
+    else {
+      this.turn += 1; // one on its way is not wanted any more
+      if (!this.found) this.load();
+    }
   }
 
   /** Photos were changed: numbers and pictures are read anew, quietly. */

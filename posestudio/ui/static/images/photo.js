@@ -32,8 +32,8 @@ export class PhotoView {
       change: () => this.#setSplit(),
     });
     const tools = el("div.pg-tools", { role: "toolbar", "aria-label": "Boxes" },
-      button("New box", once(() => this.newBox()), "button.ps-button", { title: "New box (B), or drag on the photo" }),
-      button("Whole photo", once(() => this.#add([0, 0, ...this.boxes.size]))),
+      button("New box", once(() => this.newBox(), () => this.boxes.focus()), "button.ps-button", { title: "New box (B), or drag on the photo" }),
+      button("Whole photo", once(() => this.#add([0, 0, ...this.boxes.size]), () => this.boxes.focus())),
       button("Find people", () => page.intake.detect([this.photo.image_id]), "button.ps-button", { title: page.overview.detector.words || null }),
       this.undoButton = button("Undo", () => this.takeBack(), "button.ps-button", { title: "Undo (Ctrl+Z)" }),
       el("span.pg-gap"),

@@ -116,8 +116,10 @@ class Inspect {
       this.toasts.say(error.message, error instanceof Away ? ["Try again", () => this.load(change)] : null, "bad");
     } finally {
       clearTimeout(slow);
-      if (this.coming === key) this.coming = null;
-      this.wait.hidden = this.coming === null;
+      if (this.coming === key) {
+        this.coming = null;
+        this.wait.hidden = true;
+      }
     }
     return undefined;
   }

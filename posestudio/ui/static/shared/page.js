@@ -27,7 +27,7 @@ export const button = (words, does, what = "button.ps-button", attributes = {}) 
   heard(el(what, { type: "button", ...attributes }, ...[words].flat()), { click: does });
 
 /** What a click decides; the second one of a double click is left, for what it would decide was not looked at. */
-export const once = (does) => (event) => { if (event.detail < 2) does(); };
+export const once = (does, again = () => {}) => (event) => (event.detail < 2 ? does() : again());
 
 /** Whether a key belongs to the page: nobody types, no dialog is open, and the browser has no use for it. */
 export function isFree(event) {

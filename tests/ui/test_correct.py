@@ -526,13 +526,19 @@ def test_several_people_in_one_photo(fresh: Any, desk: Desk):
     assert not desk.document(person)["hidden"] and desk.label(other, LEFT_WRIST)[0] == "open"
 
 
+CORNER = """() => {
+  const {x, y, width, height} = document.querySelector('.pe-handle.nw')?.getBoundingClientRect() ?? {};
+  return width ? {x, y, width, height} : null;
+}"""
+"""Where the box's upper left handle is, asked in one go: a frame in between may draw another one."""
+
+
 def test_a_moved_box_brings_a_new_prediction(fresh: Any, desk: Desk):
     person = fresh(lambda d: within(d, LEFT_ELBOW) and alone(d))
     desk.open(person)
     old = desk.document(person)
     desk.press("f", "b")
-    handle = desk.page.locator(".pe-handle.nw").bounding_box()
-    assert handle is not None
+    handle = desk.page.wait_for_function(CORNER).json_value()
     x, y = handle["x"] + handle["width"] / 2, handle["y"] + handle["height"] / 2
     desk.page.mouse.move(x, y)
     desk.page.mouse.down()

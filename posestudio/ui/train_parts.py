@@ -74,9 +74,7 @@ def layout() -> TrainTab:
         "run": gr.Textbox("", visible="hidden"),  # not a State: the address needs it
         "seen": gr.Textbox("", visible="hidden"),
         "touched": gr.Checkbox(False, visible="hidden"),  # the form was changed since it was filled
-        "trained": gr.Textbox(
-            "", visible="hidden"
-        ),  # the run in training when this page looked last
+        "trained": gr.Textbox("", visible="hidden"),  # the run in training at this page's last look
         "timer": gr.Timer(1.0),
     }
     return TrainTab(table=table, **form, **view, **hidden)

@@ -184,9 +184,8 @@ def test_who_looks_at_a_run_does_not_keep_its_worker_out(studio):
         looker.start()
     try:
         until(lambda: len(seen) > 50)
-        assert not any(
-            alive for _, alive in seen
-        )  # three who look do not take one another for a worker
+        # three who look do not take one another for a worker
+        assert not any(alive for _, alive in seen.copy())
         with folder.hold(patience=60):
             held.set()
             until(lambda: sum(since for since, _ in seen.copy()) > 50)

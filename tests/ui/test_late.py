@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Route, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.ui.browsers import App, Seen, looking
 from tests.ui.test_images import boxes, drag, holding, next_of, saved
@@ -24,6 +24,14 @@ def seen(app: App, browser: Browser) -> Iterator[Seen]:
 def photos(app: App, query: str = "") -> list[dict[str, Any]]:
     with urllib.request.urlopen(f"{app.address}/api/gallery?limit=60{query}", timeout=60) as answer:
         return json.load(answer)["images"]
+
+
+def opened(app: App, page: Page, place: int) -> int:
+    """Opens one of the unlabeled photos, by its place among them."""
+    image = photos(app, "&split=unlabeled")[place]["image_id"]
+    page.goto(f"{app.address}/?image={image}")
+    page.locator(".pg-box").first.wait_for()
+    return image
 
 
 def test_a_keypoint_chosen_while_a_person_comes_stays_and_who_comes_is_asked_for_once(app, seen):
@@ -61,9 +69,7 @@ def refused(route: Route) -> None:
 
 def test_a_box_drawn_while_the_photo_is_read_anew_stays(app, seen):
     page = seen.page
-    image = photos(app, "&split=unlabeled")[0]["image_id"]
-    page.goto(f"{app.address}/?image={image}")
-    page.locator(".pg-box").first.wait_for()
+    image = opened(app, page, 0)
     known = boxes(app, image)
     held = holding(page, f"**/api/gallery/{image}*")
     page.locator("#pg-photo-split").select_option("train")  # reads the photo anew
@@ -80,9 +86,7 @@ def test_a_box_drawn_while_the_photo_is_read_anew_stays(app, seen):
 
 def test_held_keys_and_double_clicks_add_one_box(app, seen):
     page = seen.page
-    image = photos(app, "&split=unlabeled")[1]["image_id"]
-    page.goto(f"{app.address}/?image={image}")
-    page.locator(".pg-box").first.wait_for()
+    image = opened(app, page, 1)
     known = boxes(app, image)
     for _ in range(4):
         page.keyboard.down("b")
@@ -124,8 +128,7 @@ def test_a_photo_that_was_left_before_it_came_does_not_open(app, seen):
 
 def test_a_split_that_is_refused_is_not_said_to_be(app, seen):
     page = seen.page
-    page.goto(f"{app.address}/?image={photos(app, '&split=unlabeled')[2]['image_id']}")
-    page.locator(".pg-box").first.wait_for()
+    opened(app, page, 2)
     page.route("**/api/photos/split", refused)
     page.locator("#pg-photo-split").select_option("val")
     page.get_by_text("not today").wait_for()

@@ -380,7 +380,7 @@ class Images {
     else if (event.key === "PageDown" && !this.pages?.last) this.#turn(1);
     else if (event.key === "PageUp" && !this.pages?.first) this.#turn(-1);
     else if (event.key === "Escape" && this.selection.ids.size) this.selection.clear();
-    else if (event.key.toLowerCase() === "h" && this.selection.ids.size) return event.repeat || this.hidePhotos([...this.selection.ids]);
+    else if (event.key.toLowerCase() === "h" && this.selection.ids.size) { if (!event.repeat) this.hidePhotos([...this.selection.ids]); }
     else if (event.key === "/") this.filter.node.querySelector("input[type=search]").focus();
     else return false;
     return true;

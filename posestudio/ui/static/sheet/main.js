@@ -306,7 +306,8 @@ class Sheet {
     const control = event.target instanceof Element ? event.target.closest("button, a, select") : null;
     const elsewhere = control && !this.grid.node.contains(control);
     const moves = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-    if (this.busy || this.undoing || (elsewhere && event.key === "Enter" && event.repeat)) return event.repeat && event.key === "Enter" ? event.preventDefault() : undefined;
+    if (event.key === "Enter" && event.repeat && (this.busy || this.undoing || elsewhere)) return event.preventDefault();
+    if (this.busy || this.undoing) return undefined;
     if (moves[event.key]) return this.#run(event, () => this.grid.move(...moves[event.key]));
     if (event.key === "Enter") return elsewhere ? undefined : this.#run(event, () => this.accept());
     const keys = {

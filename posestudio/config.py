@@ -166,6 +166,9 @@ class PoolConfig:
     none."""
     refine: Literal["gaussian", "scaled", "none"] = "gaussian"
     """Replace an accepted map by a Gaussian at its peak, by one of the peak's height, or keep the map."""
+    lift: float = 0.0
+    """How far scaled and kept maps are lifted to the height of a label: a peak p becomes p ** (1 - lift). Averages of
+    doubtful maps are low, students that learn them answer lower still, and without lift their maps fade."""
     center: Literal["argmax", "dark", "local_mean"] = "argmax"
     """Where that Gaussian is centred: the highest cell, DARK's sub-cell peak, or the mean of the peaks of the views
     that agree with it."""
@@ -173,7 +176,7 @@ class PoolConfig:
     def problems(self) -> Iterator[str]:
         if not -1 <= self.threshold <= 1:
             yield f"pool.threshold must lie in -1..1, got {self.threshold}"
-        for name in ("quantile", "precision", "agree", "second", "swap"):
+        for name in ("quantile", "precision", "agree", "second", "swap", "lift"):
             value = getattr(self, name)
             if not 0 <= value <= 1:
                 yield f"pool.{name} must lie in 0..1, got {value}"
@@ -334,6 +337,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "pool.aggregate": "mean",
         "pool.threshold": 0.0,
         "pool.refine": "none",
+        "pool.lift": 0.5,
         "loss.unlabeled": 4.0,
     },
     "distill": {
@@ -350,7 +354,8 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 """The method. `paper` is our reconstruction of arXiv 2310.00099 from its abstract and second-hand notes, not the
 authors' code; `posedual` and `posecons` follow the code published with Xie et al., ICCV 2021. `best` is what our
-measurements prefer (docs/results.md): both students learn the mean of both averages' maps of the crop and its mirror.
+measurements prefer (docs/results.md): both students learn the mean of both averages' maps of the crop and its mirror,
+lifted half the way to the height of a label.
 `distill` makes one student for use out of the two of the run that it starts from."""
 
 SIZES: dict[str, dict[str, Any]] = {

@@ -27,9 +27,12 @@ from posestudio.core.gates import REASONS, Gates, why_not
 from posestudio.core.peaks import AGREE_CELLS, main_group, mean_of_near, view_peaks
 
 __all__ = [
-    "AGREE_CELLS", "REASONS", "Gates", "Offer", "by_person", "combine", "denoise", "main_group", "select", "take",
+    "AGREE_CELLS", "REASONS", "Gates", "Offer", "by_person", "combine", "denoise", "lifted", "main_group", "select", "take",
     "uncertainties", "uncertainty", "uncertainty_map", "view_peaks",
 ]  # fmt: skip
+
+LOWEST_PEAK = 0.02
+"""A lower peak is lifted as if it were this high, so that noise stays noise."""
 
 Aggregate = Literal["max", "mean", "cluster"]
 Center = Literal["argmax", "dark", "local_mean"]
@@ -64,6 +67,7 @@ def denoise(
     refine: Refine,
     center: Center,
     spread: float,
+    lift: float = 0.0,
     gates: Gates = Gates(),  # noqa: B008 - frozen
 ) -> Offer:
     """Combine a student's votes, reject weak or doubtful peaks and redraw the others.
@@ -78,6 +82,7 @@ def denoise(
         center: where the peak is: the highest cell, DARK's fraction of a cell, or the mean of the views' peaks near
             the highest cell, each weighted by its height.
         spread: Gaussian width in cells.
+        lift: how far maps that are scaled or kept are lifted to the height of a label, see `lifted`.
         gates: what is asked beside the threshold.
 
     Returns:
@@ -94,7 +99,20 @@ def denoise(
         maps = heatmaps.encode(xy_map, size_hw, spread)
         if refine == "scaled":
             maps = maps * score[..., None, None]
+    if refine != "gaussian":
+        maps = lifted(maps, score, lift)
     return Offer(maps, combined, xy_map, score, accepted=reason == 0, reason=reason)
+
+
+def lifted(maps: Tensor, score: Tensor, lift: float) -> Tensor:
+    """Maps (..., H, W) whose peaks p, their score (...), become p ** (1 - lift); 0 leaves them alone.
+
+    The mean of maps that disagree is lower than each of them. Students that learn it answer lower, and so on: their
+    maps fade. Lifted wholly, to 1, doubtful maps would teach as loudly as sure ones. Ours.
+    """
+    if lift == 0:
+        return maps
+    return maps.clamp(min=0) * score.clamp(min=LOWEST_PEAK)[..., None, None] ** -lift
 
 
 def combine(votes: Tensor, valid: Tensor, how: Aggregate) -> Tensor:

@@ -258,12 +258,13 @@ def hard_target(
     config = method.config
     if config.pool.refine == "scaled":
         height = pseudo.take(pool.score, chosen)[student].masked_fill(placed, 1.0)
-        target = target * height[..., None, None]
+        target = pseudo.lifted(target * height[..., None, None], height, config.pool.lift)
     if config.pool.refine != "none" and config.loss.soft == 0:
         return target, ((placed | offered) & seen).to(target.dtype)
-    # where nothing was accepted, the other student's combined map, as in PoseDual
+    # where nothing was accepted, the other student's map before it was refined, as in PoseDual
     index = torch.where(chosen < 0, len(chosen) - 1 - student, chosen)
-    maps = pseudo.take(pool.aggregated, index)[student]
+    offers = pool.maps if config.pool.refine == "none" else pool.aggregated
+    maps = pseudo.take(offers, index)[student]
     warped = view.maps(maps, method.flip_index, PoseNet.stride)
     raw = ~placed if config.pool.refine == "none" else ~placed & ~offered
     target = torch.where(raw[..., None, None], warped, target)

@@ -138,7 +138,7 @@ def make_pool(
         offers = copies * [
             pseudo.denoise(
                 *vote, aggregate=pool.aggregate, threshold=least, refine=pool.refine,
-                center=pool.center, spread=method.config.data.spread, gates=gates,
+                center=pool.center, spread=method.config.data.spread, lift=pool.lift, gates=gates,
             )
             for vote in asked
         ]  # fmt: skip

@@ -80,6 +80,25 @@ def test_scaled_offers_are_as_high_as_their_peak():
     assert offer(votes((8, 8), height=0.5)).maps.max().item() == pytest.approx(1.0)
 
 
+def test_lift_raises_low_maps_and_leaves_their_form():
+    low = votes((8, 8), height=0.25) + 0.5 * votes((20, 20), height=0.25)
+    kept = offer(low, refine="none")
+    assert torch.equal(kept.maps, kept.aggregated)
+    half = offer(low, refine="none", lift=0.5)
+    assert torch.allclose(half.maps, 2 * kept.maps) and torch.equal(half.aggregated, kept.maps)
+    assert torch.equal(half.score, kept.score)
+    assert offer(low, refine="none", lift=1.0).maps.max().item() == pytest.approx(1.0)
+    assert offer(low, refine="scaled", lift=0.5).maps.max().item() == pytest.approx(0.5)
+    drawn = offer(low, refine="gaussian", lift=0.5)
+    assert torch.equal(drawn.maps, offer(low, refine="gaussian").maps)
+
+
+def test_lift_makes_no_mountain_of_noise():
+    noise = votes((8, 8), height=1e-4) - 1e-5
+    raised = offer(noise, refine="none", lift=1.0).maps
+    assert raised.min() == 0 and raised.max() < 0.01
+
+
 def test_the_local_mean_weighs_the_peaks_that_agree():
     peaks = torch.tensor([[8.0, 8.0], [10.0, 8.0], [20.0, 20.0]])[:, None, None]
     score = torch.tensor([0.9, 0.3, 1.0])[:, None, None]

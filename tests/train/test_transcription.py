@@ -266,6 +266,25 @@ def test_a_keypoint_that_leaves_the_hard_view_has_weight_zero():
     assert divmod(int(target[0, 0].argmax()), 24) == (16, 7)
 
 
+@pytest.mark.parametrize("refine", ["none", "scaled"])
+def test_students_learn_lifted_maps(refine: str):
+    """A peak of 0.25 teaches 0.5 with lift 0.5; what a person placed teaches 1."""
+    given, shape = batch(1), (2, 1, K)
+    state = torch.zeros(1, K, dtype=torch.int64)
+    state[0, 5] = objective.PLACED
+    given = replace(given, state=state, placed_xy=torch.full((1, K, 2), 41.5))
+    low = 0.25 * objective.encode(torch.full((1, K, 2), 41.5), method("paper"))
+    settings = method("best", **{"pool.refine": refine, "views.compose": False})
+    votes = objective.Votes(low[None], torch.ones(1, 1, 1, *low.shape[-2:], dtype=torch.bool))
+    pool = objective.make_pool([votes, votes], settings)
+    assert pool.score.shape == shape
+    still = objective.augment.View.identity(1)
+    target, _ = objective.hard_target(given, pool, 0, still, settings)
+    peaks = target.amax(dim=(-2, -1))[0]
+    assert peaks[5].item() == pytest.approx(1.0, abs=1e-4)
+    assert peaks[torch.arange(K) != 5].tolist() == pytest.approx([0.5] * (K - 1), abs=1e-4)
+
+
 def test_swapping_students_leaves_the_loss_of_the_paper_preset():
     given, nets = batch(), students()
     settings = method("paper", **{"pool.threshold": 0.05, "views.hard": "affine"})

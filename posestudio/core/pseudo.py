@@ -27,8 +27,8 @@ from posestudio.core.gates import REASONS, Gates, why_not
 from posestudio.core.peaks import AGREE_CELLS, main_group, mean_of_near, view_peaks
 
 __all__ = [
-    "AGREE_CELLS", "REASONS", "Gates", "Offer", "by_person", "combine", "denoise", "lifted", "main_group", "select", "take",
-    "uncertainties", "uncertainty", "uncertainty_map", "view_peaks",
+    "AGREE_CELLS", "REASONS", "Gates", "Offer", "by_person", "combine", "denoise", "lifted", "main_group", "select",
+    "take", "uncertainties", "uncertainty", "uncertainty_map", "view_peaks",
 ]  # fmt: skip
 
 LOWEST_PEAK = 0.02

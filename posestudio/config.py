@@ -338,7 +338,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "pool.threshold": 0.0,
         "pool.refine": "none",
         "pool.lift": 0.5,
-        "loss.unlabeled": 4.0,
+        "loss.unlabeled": 2.0,
     },
     "distill": {
         "views.students": 1,

@@ -250,21 +250,23 @@ def finished(results: Path) -> dict[str, dict[str, Any]]:
 
 
 def run(curve: Curve, place: Place) -> bool:
-    """Compute the rounds that results lack; False if asked to stop before the end."""
+    """Compute the rounds that results lack, and again what they go on from if that is gone; False if asked to stop."""
+    done = finished(place.results)
+    missing = [n for n in range(curve.plan.rounds + 1) if curve.name(n) not in done]
+    if not missing:
+        return True
     if not cells.run_cell(curve.start, place):
         return False
     with place.alone(curve.name(curve.plan.rounds)) as mine:
         if not mine:
             return False
         torch.set_num_threads(curve.config().train.threads)
-        return all(_round(curve, number, place) for number in range(curve.plan.rounds + 1))
+        return all(_round(curve, number, place) for number in range(missing[-1] + 1))
 
 
 def _round(curve: Curve, number: int, place: Place) -> bool:
     """One round, as far as it is not done; whether it is finished."""
     name, started = curve.name(number), time.process_time()
-    if name in finished(place.results):
-        return True
     folder = RunFolder(place.dataset.project / "runs" / name)
     if number and not (folder.path / "run.json").exists():
         _prepare(curve, number, place)
@@ -272,6 +274,8 @@ def _round(curve: Curve, number: int, place: Place) -> bool:
         worker.run(folder.path, stop=place.stop)
     if not cells.trained(folder):
         return False
+    if name in finished(place.results):
+        return True
     record = _judge(curve, number, place, folder)
     record["core_minutes"] = round((time.process_time() - started) / 60, 2)
     cells.append(record, place, results_file(place.results))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -146,6 +147,22 @@ def test_a_curve_is_computed_once_and_goes_on(place: Place):
         assert line["people"] > earlier["people"]
     assert {"ap", "pck", "test2_ap", "core_minutes", "commit", "device"} <= set(story[2])
     assert "--strategies doubt --seeds 0" in story[2]["command"]
+
+
+def test_a_curve_goes_on_from_results_alone(place: Place, tmp_path: Path):
+    """Where the runs of finished rounds are gone, they are made again, and no line is written twice."""
+    one, elsewhere = curve("confidence"), dataclasses.replace(place, results=tmp_path)
+    assert rounds.run(one, elsewhere)
+    path = rounds.results_file(tmp_path)
+    lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines[:-1]), "utf-8")
+    for number in (1, 2):
+        shutil.rmtree(place.dataset.project / "runs" / one.name(number))
+    assert rounds.run(one, elsewhere)
+    again = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    for line in (lines[-1], again[-1]):
+        line.pop("core_minutes")
+    assert again == lines
 
 
 def test_labels_of_a_round_are_answers_or_proposals_near_them(place: Place):

@@ -333,6 +333,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "views.voters": "averages",
         "views.batch_norm": "eval",
         "views.compose": True,
+        "views.hard": "randaugment",
         "pool.share": True,
         "pool.aggregate": "mean",
         "pool.threshold": 0.0,
@@ -355,7 +356,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 """The method. `paper` is our reconstruction of arXiv 2310.00099 from its abstract and second-hand notes, not the
 authors' code; `posedual` and `posecons` follow the code published with Xie et al., ICCV 2021. `best` is what our
 measurements prefer (docs/results.md): both students learn the mean of both averages' maps of the crop and its mirror,
-lifted half the way to the height of a label.
+lifted half the way to the height of a label, on views changed by RandAugment.
 `distill` makes one student for use out of the two of the run that it starts from."""
 
 SIZES: dict[str, dict[str, Any]] = {

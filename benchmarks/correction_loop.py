@@ -99,7 +99,7 @@ def report(lines: Lines, results: Path, draws: int) -> str:
             low, high = (100 * end for end in found.interval)
             parts.append(
                 f"queue less {other} after the last round: {100 * found.value:+.2f} AP, 95 % {low:+.2f} to {high:+.2f} "
-                f"(seeds and people drawn again together; {found.seeds} seeds)."
+                f"(people drawn again, Student's t over {found.seeds} seeds)."
             )
     return "\n\n".join(parts) + "\n"
 

@@ -150,20 +150,18 @@ def against(plain: Measured, other: Measured, seed: int = 1) -> tuple[np.ndarray
     Args:
         plain: of random.
         other: of the strategy; the same seeds.
-        seed: of the draws of seeds.
+        seed: of the seeds' weights.
 
     Returns:
-        Two (R,): first as it is, then with seeds and people drawn again together. The share is inf where random's AP
-        is not reached.
+        Two (R,): first as it is, then with people drawn again and seeds weighed anew (`intervals.seed_weights`). The
+        share is inf where random's AP is not reached.
     """
     count, draws = plain.ap.shape[0], plain.ap.shape[2]
-    picked = np.random.default_rng(seed).integers(0, count, (draws, count))
-    picked[0] = np.arange(count)
     share, gain = np.zeros(draws), np.zeros(draws)
-    for number, mine in enumerate(picked):
-        one, two = (each.ap[mine, :, number].mean(axis=0) for each in (plain, other))
-        all_actions = plain.actions[mine].mean(axis=0)[-1]
-        share[number] = reached(other.actions[mine].mean(axis=0), two, one[-1]) / all_actions
+    for number, weights in enumerate(intervals.seed_weights(count, draws - 1, seed)):
+        one, two = (weights @ each.ap[:, :, number] for each in (plain, other))
+        spent, all_actions = weights @ other.actions, (weights @ plain.actions)[-1]
+        share[number] = reached(spent, two, one[-1]) / all_actions
         gain[number] = two[-1] - one[-1]
     return share, gain
 

@@ -273,7 +273,8 @@ Written by `python benchmarks/label_budget.py table`. AP in points of the mean s
 last step) on the test people, val and test2 together, unless a column says otherwise; ± is the standard deviation over
 seeds. `start` is what every arm goes on from; `all` is supervised with every label outside dev and tests. Core-minutes
 are CPU time of training without evaluation and without the start; AP per core-hour counts the start in. Share of gap:
-(arm - supervised) / (all - supervised). Intervals draw seeds and test people again together, alike for both arms."""
+(arm - supervised) / (all - supervised). Intervals draw test people again, alike for both arms, and weigh the seeds
+anew, so that few seeds count as few (Student's t)."""
 
 
 def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -127,6 +127,20 @@ def test_the_interval_of_a_gain_is_paired_and_covers_it():
     assert intervals.gain({0: sample["one"][0]}, {1: sample["one"][1]}) is None
 
 
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+def test_few_seeds_count_as_few(seeds: int):
+    """Of 95 % intervals over seeds that scatter about a true gain, 95 % hold it, be there two seeds or five."""
+    random = np.random.default_rng(0)
+    held = 0
+    for study in range(400):
+        found = 0.02 + 0.01 * random.standard_normal(seeds)
+        arms = [{s: np.full(401, at) for s, at in enumerate(ap)} for ap in (0 * found, found)]
+        made = intervals.gain(*arms, seed=study)
+        assert made is not None
+        held += made.interval[0] <= 0.02 <= made.interval[1]
+    assert 0.92 <= held / 400 <= 0.98
+
+
 def test_the_first_weighting_is_the_sample_itself():
     mine = [rows("val", 0.6, seed) for seed in (0, 1)]
     value = intervals.mean_ap(mine, intervals.weights_of(60, 3))[0]

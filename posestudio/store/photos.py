@@ -1,12 +1,17 @@
 """Deeds on whole photos: put them away and bring them back, give them whole boxes, find them by name."""
 
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Iterable, Sequence
+from pathlib import PurePosixPath
+from typing import TypeVar
 
 from posestudio.core.skeleton import COCO17, Skeleton
 from posestudio.errors import InputError, NotFound
 from posestudio.store import bulk
 from posestudio.store.database import Cursor, Row, Store, fetch, next_ids, now, set_skeleton
 from posestudio.store.people import NewPerson, add_many, require_who
+
+Photo = TypeVar("Photo", bound=Hashable)
 
 
 def hide(store: Store, image_ids: Sequence[int], hidden: bool, *, who: str, edit_id: str) -> Row:
@@ -92,28 +97,48 @@ def add_whole(store: Store, image_ids: Sequence[int], *, who: str) -> list[int]:
 
 
 def by_name(store: Store, names: Sequence[str]) -> dict[str, str]:
-    """Stored photos by the names under which they came in: name -> path from the project folder.
-
-    A name fits an image's whole name, or else its last parts, such as `1.jpg` that came in as `beach/1.jpg`; a name
-    that fits several images is left out.
-    """
+    """Stored photos by the names that a labels file gives them, see `fitting`: name -> path from the project folder."""
     rows = store.read(
         """SELECT DISTINCT image_id, file_name, coalesce(link_path, 'images/' || sha256) AS path
         FROM image_sources JOIN images USING (image_id)
-        WHERE list_contains(?, string_split(file_name, '/')[-1])""",
+        WHERE string_split(file_name, '/')[-1] IN (SELECT unnest(?::VARCHAR[]))""",
         [[name.rsplit("/", 1)[-1] for name in names]],
     )
-    found = {}
-    for name in names:
-        whole = {row["image_id"]: row["path"] for row in rows if row["file_name"] == name}
-        ends = {
-            row["image_id"]: row["path"]
-            for row in rows
-            if f"/{row['file_name']}".endswith(f"/{name}")
-        }
-        fits = whole or ends
-        if len(fits) == 1:
-            found[name] = next(iter(fits.values()))
+    path = {row["image_id"]: row["path"] for row in rows}
+    found = fitting(names, [(row["file_name"], row["image_id"]) for row in rows])
+    return {name: path[image_id] for name, image_id in found.items()}
+
+
+def fitting(
+    names: Iterable[str], there: Iterable[tuple[str, Photo]], *, shortened: bool = False
+) -> dict[str, Photo]:
+    """The photo that each name of a labels file means; never one photo for two names.
+
+    A name fits a photo of just this name, or else one whose name ends with it, such as `1.jpg` that is there as
+    `beach/1.jpg`. A name that fits several photos is left out; of two names that fit one photo the longer has it.
+
+    Args:
+        names: as a labels file gives them.
+        there: the names of photos, each with the photo.
+        shortened: photos may have lost folders: a name fits also a photo whose own name is its end, such as
+            `train/beach/1.jpg` that is there as `1.jpg`, unless another name has the same last part.
+    """
+    near: dict[str, list[tuple[str, Photo]]] = defaultdict(list)
+    for name, photo in there:
+        near[PurePosixPath(name).name].append((f"/{name}", photo))
+    wanted = sorted(set(names), key=len, reverse=True)
+    alike = Counter(PurePosixPath(name).name for name in wanted)
+    found: dict[str, Photo] = {}
+    taken: set[Photo] = set()
+    for name in wanted:
+        last, path = PurePosixPath(name).name, f"/{PurePosixPath(name)}"
+        fits = {photo for own, photo in near[last] if own == path}
+        fits = fits or {photo for own, photo in near[last] if own.endswith(path)}
+        if not fits and shortened and alike[last] == 1:
+            fits = {photo for own, photo in near[last] if path.endswith(own)}
+        if len(fits) == 1 and not fits & taken:
+            taken |= fits
+            (found[name],) = fits
     return found
 
 

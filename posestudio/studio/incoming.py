@@ -9,13 +9,13 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from posestudio.errors import InputError
-from posestudio.store import containers
+from posestudio.store import containers, photos
 
 if TYPE_CHECKING:
     from posestudio.studio.studio import Studio
@@ -218,9 +218,8 @@ def _labels(
     listed = content.get("images")
     rows = listed if isinstance(listed, list) else []
     names = [str(row["file_name"]) for row in rows if isinstance(row, dict) and "file_name" in row]
-    dropped = dict(_fitting(names, loose))
-    missing = [name for name in names if name not in dropped]
-    stored = studio.call("photos_named", names=missing) if missing else {}
+    dropped = photos.fitting(names, [(file.name, file.path) for file in loose], shortened=True)
+    stored = studio.call("photos_named", names=names) if dropped.keys() < set(names) else {}
     folder = Path(tempfile.mkdtemp(prefix="coco-", dir=file.path.parent))
     try:
         for name in names:
@@ -246,19 +245,6 @@ def _labels(
     if len(report["faults"]) > MOST_FAULTS:
         taken.notes.append(f"{len(report['faults']) - MOST_FAULTS:,} more faults in {file.name}")
     return set(dropped.values())
-
-
-def _fitting(names: Sequence[str], files: Sequence[Dropped]) -> Iterator[tuple[str, Path]]:
-    """Names of a COCO file with the dropped photo that each means: the one whose path ends with it, if there is one."""
-    by_last: dict[str, list[Dropped]] = {}
-    for file in files:
-        by_last.setdefault(PurePosixPath(file.name).name, []).append(file)
-    for name in names:
-        near = by_last.get(PurePosixPath(name).name, [])
-        exact = [file for file in near if f"/{file.name}".endswith(f"/{name}")]
-        found = exact or near
-        if len(found) == 1:
-            yield name, found[0].path
 
 
 def _place(source: Path, folder: Path, name: str) -> None:

@@ -116,6 +116,52 @@ def test_labels_find_their_photos_in_the_same_drop_by_the_end_of_the_path(studio
     assert person["placed"] == 2
 
 
+def boxed(studio: Studio) -> dict[str, int]:
+    """How many people each photo shows, by its name."""
+    return {row["file_name"]: row["people"] for row in studio.call("images")}
+
+
+@pytest.mark.parametrize("dropped", ["seqA/000001.png", "000001.png", "frames/seqA/000001.png"])
+def test_labels_of_photos_that_were_not_dropped_go_to_no_other_photo(studio, tmp_path, dropped):
+    photo(tmp_path / dropped, 1)
+    coco(tmp_path / "labels.json", ["seqA/000001.png", "seqB/000001.png"])
+    taken = incoming.take(studio, drop(tmp_path, dropped, "labels.json"))
+    alone = int("/" in dropped)
+    assert (taken.images, taken.people, taken.labeled) == (1, alone, alone)
+    missing = ["seqB", "seqA"][: 2 - alone]
+    said = [why for name, why in taken.refused if "no such file" in why]
+    assert all(any(f"{name}/000001.png" in why for why in said) for name in missing)
+    assert list(boxed(studio).values()) == [alone]
+
+
+@pytest.mark.parametrize(
+    ("named", "dropped", "fits"),
+    [
+        ("train/a/1.png", "1.png", True), ("train/a/1.png", "a/1.png", True), ("1.png", "beach/1.png", True),
+        ("./1.png", "1.png", True), ("a/1.png", "b/1.png", False), ("a/1.png", "train/b/1.png", False),
+    ],
+)  # fmt: skip
+def test_folders_may_be_missing_on_one_side_but_not_differ(studio, tmp_path, named, dropped, fits):
+    photo(tmp_path / dropped, 1)
+    coco(tmp_path / "labels.json", [named])
+    taken = incoming.take(studio, drop(tmp_path, dropped, "labels.json"))
+    assert (taken.images, taken.people) == (1, int(fits))
+    assert any(f"({named})" in why for _, why in taken.refused) is not fits
+
+
+def test_two_names_of_a_file_never_mean_one_photo(studio, tmp_path):
+    photo(tmp_path / "x/1.png", 1)
+    coco(tmp_path / "labels.json", ["1.png", "x/1.png"])
+    taken = incoming.take(studio, drop(tmp_path, "x/1.png", "labels.json"))
+    assert taken.people == 1 and any("(1.png)" in why for _, why in taken.refused)
+    photo(tmp_path / "y/2.png", 2)
+    incoming.take(studio, drop(tmp_path, "y/2.png"))
+    coco(tmp_path / "later.json", ["2.png", "y/2.png"])
+    taken = incoming.take(studio, drop(tmp_path, "later.json"))
+    assert taken.people == 1 and any("(2.png)" in why for _, why in taken.refused)
+    assert boxed(studio) == {"x/1.png": 1, "y/2.png": 1}
+
+
 def test_labels_find_photos_that_came_in_before(studio, tmp_path):
     photo(tmp_path / "holiday/1.png", 1)
     incoming.take(studio, drop(tmp_path, "holiday/1.png"))

@@ -10,9 +10,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from posestudio.store import labels, people
 from posestudio.store.coco_known import Before, Entry, Found, Known, said
 from posestudio.store.coco_read import CocoAnnotation, CocoImage
 from posestudio.store.database import Cursor, fetch
+from posestudio.store.labels import NewLabel
 from posestudio.store.people import AREA_SHARE
 
 LABEL_KEYS = ("keypoints", "num_keypoints")
@@ -188,6 +190,46 @@ def update_images(cursor: Cursor, changed: Sequence[tuple[Entry, str, dict[str, 
             WHERE image_sources.source_id = new.source_id AND image_sources.coco_id = new.coco_id""",
             [list(column) for column in zip(*rows, strict=True)],
         )
+
+
+def update_people(cursor: Cursor, updates: Sequence[Update], who: str) -> int:
+    """In a job: bring people to what the file says now; returns how many keypoints changed."""
+    ids = [one.instance_id for one in updates]
+    areas = [one.raw.get("area") for one in updates]
+    cursor.execute(
+        """UPDATE instances SET iscrowd = new.iscrowd, area = new.area,
+            area_source = CASE WHEN new.area IS NOT NULL THEN 'given' END, extra = new.extra
+        FROM (SELECT unnest(?::BIGINT[]) AS instance_id, unnest(?::BOOLEAN[]) AS iscrowd,
+            unnest(?::DOUBLE[]) AS area, unnest(?::JSON[]) AS extra) new
+        WHERE instances.instance_id = new.instance_id""",
+        [
+            ids,
+            [one.annotation.iscrowd for one in updates],
+            [None if area is None else float(area) for area in areas],
+            [json.dumps(one.raw) for one in updates],
+        ],
+    )
+    moving = [one for one in updates if not one.fields_only]
+    people.follow(cursor, {one.instance_id: one.annotation.box_xywh for one in moving}, who)
+    present = labels.placed(cursor, ids)
+    rows = []
+    for one in moving:
+        if one.labeled:
+            wanted = {row.keypoint: row for row in labels_of(one.annotation, one.instance_id)}
+            before = present.get(one.instance_id, {})
+            rows += [row for k, row in wanted.items() if before.get(k) != (row.x, row.y, row.v)]
+            rows += [NewLabel(one.instance_id, k, "open") for k in before if k not in wanted]
+    return labels.import_many(cursor, rows, who)
+
+
+def labels_of(one: CocoAnnotation, instance_id: int) -> list[NewLabel]:
+    """A row for each keypoint with v > 0; those with v = 0 are open."""
+    numbers = one.keypoints
+    return [
+        NewLabel(instance_id, i // 3, "placed", float(numbers[i]), float(numbers[i + 1]), int(v))
+        for i, v in zip(range(0, len(numbers), 3), numbers[2::3], strict=True)
+        if v > 0
+    ]
 
 
 class Numbers:

@@ -4,7 +4,6 @@ Every entry is stored whole beside what is read from it, so that the export give
 file that came in before adds whom it adds and changes whom nobody edited here, see `coco_again`.
 """
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -24,14 +23,12 @@ from posestudio.store import (
     people,
     photos,
 )
-from posestudio.store.coco_again import Update
 from posestudio.store.coco_budget import choose
 from posestudio.store.coco_known import Before
 from posestudio.store.coco_read import CocoAnnotation, CocoFile, CocoImage
 from posestudio.store.database import Cursor, Store, fetch, set_skeleton
 from posestudio.store.image_files import ImageFiles, Progress, in_threads
-from posestudio.store.images import ImageSource, NewImage
-from posestudio.store.labels import NewLabel
+from posestudio.store.images import ImageSource, InFolder, NewImage, keep_together
 from posestudio.store.media import Picture
 from posestudio.store.media_import import joined
 from posestudio.store.people import NewPerson
@@ -85,6 +82,8 @@ def import_coco(
     boxes: str | None = None,
     skip_bad: bool = False,
     who: str = "import",
+    folder_of: Mapping[str, str] | None = None,
+    folders: Mapping[str, int] | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Bring a COCO keypoint file and its images in.
@@ -102,14 +101,16 @@ def import_coco(
         boxes: "full" gives one whole-image person to each image that has no person.
         skip_bad: take what has no fault and list the rest, instead of refusing the file.
         who: recorded with every box and label.
+        folder_of: folders by file names of images: those of one folder belong together and stay in one split.
+        folders: with it: what earlier imports from these folders gave under this name.
         progress: told after every image.
 
     Returns:
         Counts (images, added, already, unchanged, people, updated, edited, labeled_images, labeled_people, keypoints,
-        near), splits (images by split), source_id (None when no image was new to this file), faults (what was skipped)
-        and warnings, a line each. unchanged: images of which the file says nothing new. updated: people whom an
-        earlier state of the file brought and whose entry changed. edited: such people who were edited here, and whose
-        box or labels changed: they are left alone.
+        near), splits (images by split), source_id (None when no image was new to this file), folders (with folder_of:
+        folder -> an image of it), faults (what was skipped) and warnings, a line each. unchanged: images of which the
+        file says nothing new. updated: people whom an earlier state of the file brought and whose entry changed.
+        edited: such people who were edited here, and whose box or labels changed: they are left alone.
 
     Raises:
         InputError: the file or an option has faults. The store is as it was.
@@ -128,7 +129,23 @@ def import_coco(
             plan.persons.setdefault(annotation.image_id, []).append(annotation)
         plan.chosen = choose(parsed, labeled, seed, notes=plan.notes)
         files.settle()
-        return store.write(lambda cursor: _insert(cursor, plan))
+        placed = _placed(pairs, folder_of or {})
+        return store.write(
+            lambda cursor: {
+                **_insert(cursor, plan),
+                "folders": keep_together(cursor, placed, folders or {}),
+            }
+        )
+
+
+def _placed(
+    pairs: Sequence[tuple[CocoImage, Picture]], folder_of: Mapping[str, str]
+) -> list[InFolder]:
+    return [
+        InFolder(folder_of[image.file_name], picture.sha256, image.file_name)
+        for image, picture in pairs
+        if image.file_name in folder_of
+    ]
 
 
 def _check_options(split: str, boxes: str | None, folder: Path) -> None:
@@ -209,7 +226,7 @@ def _insert(cursor: Cursor, plan: _Plan) -> dict[str, Any]:
         return report
     image_ids = _insert_images(cursor, plan, fresh, report, known)
     _insert_people(cursor, plan, fresh, image_ids, report)
-    report["keypoints"] += _update_people(cursor, changes.changed, plan.who)
+    report["keypoints"] += coco_again.update_people(cursor, changes.changed, plan.who)
     return report
 
 
@@ -301,7 +318,7 @@ def _insert_people(
         label
         for one, instance_id, keep in zip(given, ids, kept, strict=True)
         if keep
-        for label in _labels(one, instance_id)
+        for label in coco_again.labels_of(one, instance_id)
     ]
     report["keypoints"] = labels.import_many(cursor, points, plan.who)
     report["people"] = len(ids)
@@ -310,36 +327,6 @@ def _insert_people(
     report["labeled_images"] = len({one.image_id for one in with_labels})
     if plan.boxes == "full":
         report["people"] += _whole_images(cursor, plan, fresh, image_ids, report["source_id"])
-
-
-def _update_people(cursor: Cursor, updates: Sequence[Update], who: str) -> int:
-    """Bring people to what the file says now; returns how many keypoints changed."""
-    ids = [one.instance_id for one in updates]
-    areas = [one.raw.get("area") for one in updates]
-    cursor.execute(
-        """UPDATE instances SET iscrowd = new.iscrowd, area = new.area,
-            area_source = CASE WHEN new.area IS NOT NULL THEN 'given' END, extra = new.extra
-        FROM (SELECT unnest(?::BIGINT[]) AS instance_id, unnest(?::BOOLEAN[]) AS iscrowd,
-            unnest(?::DOUBLE[]) AS area, unnest(?::JSON[]) AS extra) new
-        WHERE instances.instance_id = new.instance_id""",
-        [
-            ids,
-            [one.annotation.iscrowd for one in updates],
-            [None if area is None else float(area) for area in areas],
-            [json.dumps(one.raw) for one in updates],
-        ],
-    )
-    moving = [one for one in updates if not one.fields_only]
-    people.follow(cursor, {one.instance_id: one.annotation.box_xywh for one in moving}, who)
-    present = labels.placed(cursor, ids)
-    rows = []
-    for one in moving:
-        if one.labeled:
-            wanted = {row.keypoint: row for row in _labels(one.annotation, one.instance_id)}
-            before = present.get(one.instance_id, {})
-            rows += [row for k, row in wanted.items() if before.get(k) != (row.x, row.y, row.v)]
-            rows += [NewLabel(one.instance_id, k, "open") for k in before if k not in wanted]
-    return labels.import_many(cursor, rows, who)
 
 
 def _person(
@@ -358,16 +345,6 @@ def _person(
         reviewed_on_import=keep,
         extra=coco_again.entry_of(raw, keep),
     )
-
-
-def _labels(one: CocoAnnotation, instance_id: int) -> list[NewLabel]:
-    """A row for each keypoint with v > 0; those with v = 0 are open."""
-    numbers = one.keypoints
-    return [
-        NewLabel(instance_id, i // 3, "placed", float(numbers[i]), float(numbers[i + 1]), int(v))
-        for i, v in zip(range(0, len(numbers), 3), numbers[2::3], strict=True)
-        if v > 0
-    ]
 
 
 def _whole_images(

@@ -1,7 +1,7 @@
 """Images: content hash, size, group and where they came from. The pixels are files in the project's images folder."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,8 +24,8 @@ class NewImage:
     """An image to add.
 
     width, height: in pixels, as the image is shown. phash: 64-bit perceptual hash, or None when unknown. group_key:
-    images of one `add_many` with the same key share a group (frames of a video, an import folder). link_path:
-    absolute path of the file when it is not copied to images/<sha256>.
+    images of one `add_many` with the same key share a group (frames of a video). link_path: absolute path of the file
+    when it is not copied to images/<sha256>.
     """
 
     sha256: str
@@ -35,6 +35,15 @@ class NewImage:
     split: str = "unlabeled"
     group_key: str | None = None
     link_path: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InFolder:
+    """An image of a folder that is to stay together: the folder, the content's hash, the name under which it came."""
+
+    folder: str
+    sha256: str
+    file_name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +106,34 @@ def add_image_sources(cursor: Cursor, rows: Sequence[ImageSource]) -> None:
             "position": ("BIGINT", [row.position for row in rows]),
         },
     )
+
+
+def keep_together(
+    cursor: Cursor, rows: Sequence[InFolder], folders: Mapping[str, int]
+) -> dict[str, int]:
+    """In a job: let the images of a folder share a group, those that came in under the same names before too.
+
+    Args:
+        cursor: of the running job.
+        rows: images, in the store under these names. One that is there under other names only is left where it is.
+        folders: folder -> an image of it that came in earlier; one that is gone meanwhile is passed over.
+
+    Returns:
+        folder -> an image of it, for what comes in from the same folders later.
+    """
+    found = cursor.execute(
+        """SELECT DISTINCT folder, image_id FROM (SELECT unnest(?::VARCHAR[]) AS folder,
+            unnest(?::VARCHAR[]) AS sha256, unnest(?::VARCHAR[]) AS file_name) given
+        JOIN images USING (sha256) JOIN image_sources USING (image_id, file_name) ORDER BY image_id""",
+        [
+            [row.folder for row in rows],
+            [row.sha256 for row in rows],
+            [row.file_name for row in rows],
+        ],
+    ).fetchall()
+    keyed = [*folders.items(), *found]
+    groups.merge(cursor, _same_key(cursor, keyed))
+    return dict(keyed)
 
 
 def known(cursor: Cursor, hashes: Iterable[str]) -> dict[str, int]:
@@ -191,4 +228,8 @@ def _same_key(cursor: Cursor, keyed: Sequence[tuple[str | None, int]]) -> list[t
     )
     group_of = {row["image_id"]: row["group_id"] for row in rows}
     first: dict[str | None, int] = {}
-    return [(first.setdefault(key, group_of[image]), group_of[image]) for key, image in keyed]
+    return [
+        (first.setdefault(key, group_of[image]), group_of[image])
+        for key, image in keyed
+        if image in group_of
+    ]

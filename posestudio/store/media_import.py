@@ -3,10 +3,9 @@
 What is readable is taken, the rest is listed with its reason; an image that is there by content is not added again.
 """
 
-import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from posestudio.errors import InputError
@@ -14,7 +13,7 @@ from posestudio.store import containers, images, people
 from posestudio.store.containers import Item
 from posestudio.store.database import Cursor, Store
 from posestudio.store.image_files import ImageFiles, Progress, in_threads
-from posestudio.store.images import ImageSource, NewImage
+from posestudio.store.images import ImageSource, InFolder, NewImage
 from posestudio.store.media import Picture, plain
 from posestudio.store.people import NewPerson
 
@@ -29,6 +28,7 @@ def import_images(
     boxes: str | None = None,
     link: bool = False,
     group: bool = False,
+    folders: Mapping[str, int] | None = None,
     names: Sequence[str] | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -41,12 +41,14 @@ def import_images(
         link: leave image files where they are and note their paths; frames, zip entries and images that had to be
             turned are copied all the same.
         group: the images of a folder belong together and stay in one split, such as pictures of one session.
+        folders: with group: what the imports of earlier parts of the same folders gave under this name.
         names: what to call the paths, such as the names of uploads; the last parts of the paths by default.
         progress: told after every item.
 
     Returns:
         added and duplicates (counts), image_ids and instance_ids (of the added), refused (a list of name and
-        reason), people (count), near (how many share a group because they look alike), warnings.
+        reason), people (count), near (how many share a group because they look alike), folders (with group: folder ->
+        an image of it), warnings.
 
     Raises:
         InputError: nothing at all could be taken. The store is as it was.
@@ -63,7 +65,7 @@ def import_images(
         with closing(in_threads(lambda item: _read(item, files, link), found)) as results:
             for count, (item, result) in enumerate(results):
                 if isinstance(result, Picture):
-                    taken.append((_with_folder(item) if group else item, result))
+                    taken.append((item, result))
                 else:
                     refused.append({"name": plain(item.name), "reason": plain(result)})
                 if progress is not None:
@@ -72,16 +74,27 @@ def import_images(
             raise _nothing(refused, calls)
         files.settle()
         label = str(paths[0]) if len(paths) == 1 and names is None else ", ".join(calls[:10])
-        report = store.write(lambda cursor: _insert(cursor, taken, label, boxes=boxes, link=link))
+        placed = _placed(taken, named=names is not None) if group else []
+        report = store.write(
+            lambda cursor: {
+                **_insert(cursor, taken, label, boxes=boxes, link=link),
+                "folders": images.keep_together(cursor, placed, folders or {}),
+            }
+        )
     return {**report, "refused": refused}
 
 
-def _with_folder(item: Item) -> Item:
-    """An item that shares a group with its folder; a video's frames share the video's already."""
-    if item.group is not None:
-        return item
-    folder = Path(item.name).parent if item.path is None else item.path.resolve().parent
-    return dataclasses.replace(item, group=f"folder {folder}")
+def _placed(taken: Sequence[tuple[Item, Picture]], *, named: bool) -> list[InFolder]:
+    """Items with their folders, but for frames: a video is a group of its own.
+
+    Where names were given they say the folder: uploads all lie in one place.
+    """
+    found = []
+    for item, picture in taken:
+        if item.group is None:
+            path = PurePosixPath(item.name) if named or item.path is None else item.path.resolve()
+            found.append(InFolder(plain(str(path.parent)), picture.sha256, plain(item.name)))
+    return found
 
 
 def linkable(item: Item, picture: Picture) -> bool:

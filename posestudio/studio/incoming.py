@@ -66,7 +66,7 @@ def take(
     files: Sequence[Dropped],
     *,
     split: str = "train",
-    group: bool = False,
+    folders: dict[str, int] | None = None,
     who: str = "import",
     progress: Progress | None = None,
 ) -> Taken:
@@ -76,7 +76,8 @@ def take(
         studio: the project.
         files: what was dropped.
         split: of the labels of COCO files.
-        group: photos of one folder belong together and stay in one split.
+        folders: photos of one folder belong together and stay in one split. Folder -> a photo of it that is there;
+            filled in here, to be given again with the next part of the same drop. None: they need not.
         who: recorded with boxes and labels.
         progress: told before each part.
     """
@@ -85,18 +86,18 @@ def take(
     texts = [file for file in files if file.path.suffix.lower() == ".json"]
     loose = [file for file in files if file not in many and file not in texts]
     for file in many:
-        texts += _many(studio, file, taken, group, _named(tell, f"Reading {file.name}"))
+        texts += _many(studio, file, taken, folders, _named(tell, f"Reading {file.name}"))
     results: list[Dropped] = []
     for file in texts:
         content = _content(file, taken)
         if isinstance(content, list):
             results.append(file)
         elif content is not None:
-            used = _labels(studio, file, content, loose, split, who, taken, tell)
+            used = _labels(studio, file, content, loose, split, folders, who, taken, tell)
             loose = [one for one in loose if one.path not in used]
     for start in range(0, len(loose), AT_ONCE):
         tell("Reading photos", start, len(loose))
-        _photos(studio, loose[start : start + AT_ONCE], taken, group, None)
+        _photos(studio, loose[start : start + AT_ONCE], taken, folders, None)
     for file in results:
         tell(f"Matching {file.name} to people", 0, None)
         _predictions(studio, file, taken)
@@ -111,18 +112,18 @@ def _photos(
     studio: "Studio",
     files: list[Dropped],
     taken: Taken,
-    group: bool,
+    folders: dict[str, int] | None,
     progress: Callable[[int, int | None], None] | None,
 ) -> None:
     try:
         report = studio.call(
-            "import_images", paths=[str(file.path) for file in files], boxes=None, group=group,
-            names=[file.name for file in files], progress=progress,
+            "import_images", paths=[str(file.path) for file in files], boxes=None,
+            group=folders is not None, folders=folders, names=[file.name for file in files], progress=progress,
         )  # fmt: skip
     except InputError as error:  # nothing of this part could be taken
         if len(files) > 1:
             for file in files:
-                _photos(studio, [file], taken, group, progress)
+                _photos(studio, [file], taken, folders, progress)
         else:
             taken.refused.append((files[0].name, _reason(str(error), files[0].name)))
         return
@@ -131,6 +132,8 @@ def _photos(
     taken.image_ids += report["image_ids"]
     taken.notes += [one for one in report["warnings"] if one not in taken.notes]
     taken.refused += [(one["name"], one["reason"]) for one in report["refused"]]
+    if folders is not None:
+        folders.update(report["folders"])
 
 
 def _reason(message: str, name: str) -> str:
@@ -142,7 +145,7 @@ def _many(
     studio: "Studio",
     file: Dropped,
     taken: Taken,
-    group: bool,
+    folders: dict[str, int] | None,
     progress: Callable[[int, int | None], None],
 ) -> list[Dropped]:
     """Take in the photos of a zip or a video; returns the JSON files of a zip."""
@@ -154,7 +157,7 @@ def _many(
     labels = {f"{file.name}/{name}" for name in names if containers.is_json(name)}
     if len(labels) < len(names) or not names:
         start = len(taken.refused)
-        _photos(studio, [file], taken, group, progress)
+        _photos(studio, [file], taken, folders, progress)
         taken.refused[start:] = _as_photos(taken.refused[start:], file.name, labels)
     return texts
 
@@ -210,6 +213,7 @@ def _labels(
     content: dict[str, Any],
     loose: Sequence[Dropped],
     split: str,
+    folders: dict[str, int] | None,
     who: str,
     taken: Taken,
     tell: Progress,
@@ -218,18 +222,19 @@ def _labels(
     listed = content.get("images")
     rows = listed if isinstance(listed, list) else []
     names = [str(row["file_name"]) for row in rows if isinstance(row, dict) and "file_name" in row]
-    dropped = photos.fitting(names, [(file.name, file.path) for file in loose], shortened=True)
+    dropped = photos.fitting(names, [(one.name, one) for one in loose], shortened=True)
     stored = studio.call("photos_named", names=names) if dropped.keys() < set(names) else {}
+    together = {name: str(PurePosixPath(one.name).parent) for name, one in dropped.items()}
     folder = Path(tempfile.mkdtemp(prefix="coco-", dir=file.path.parent))
     try:
         for name in names:
-            source = dropped.get(name) or (
-                studio.project / stored[name] if name in stored else None
-            )
-            if source is not None:
-                _place(source, folder, name)
+            if name in dropped:
+                _place(dropped[name].path, folder, name)
+            elif name in stored:
+                _place(studio.project / stored[name], folder, name)
         report = studio.call(
             "import_coco", file=str(file.path), images=str(folder), split=split, skip_bad=True, who=who,
+            folder_of=None if folders is None else together, folders=folders,
             progress=_named(tell, f"Reading {file.name}"),
         )  # fmt: skip
     except InputError as error:
@@ -244,7 +249,9 @@ def _labels(
     taken.refused += [(file.name, fault) for fault in report["faults"][:MOST_FAULTS]]
     if len(report["faults"]) > MOST_FAULTS:
         taken.notes.append(f"{len(report['faults']) - MOST_FAULTS:,} more faults in {file.name}")
-    return set(dropped.values())
+    if folders is not None:
+        folders.update(report["folders"])
+    return {one.path for one in dropped.values()}
 
 
 def _place(source: Path, folder: Path, name: str) -> None:

@@ -60,12 +60,15 @@ def import_coco(
     boxes: str | None = None,
     skip_bad: bool = False,
     who: str = "import",
+    folder_of: dict[str, str] | None = None,
+    folders: dict[str, int] | None = None,
     progress: Progress | None = None,
 ) -> Record:
     """COCO keypoints in, all or nothing; see `coco_import.import_coco`. progress: for callers in this process."""
     return coco_import.import_coco(
         store, Path(file), Path(images), split=split, labeled=labeled, seed=seed, boxes=boxes,
-        skip_bad=skip_bad, who=who, progress=progress if callable(progress) else None,
+        skip_bad=skip_bad, who=who, folder_of=folder_of, folders=folders,
+        progress=progress if callable(progress) else None,
     )  # fmt: skip
 
 
@@ -75,6 +78,7 @@ def import_images(
     boxes: str | None = "full",
     link: bool = False,
     group: bool = False,
+    folders: dict[str, int] | None = None,
     names: list[str] | None = None,
     progress: Progress | None = None,
 ) -> Record:
@@ -84,8 +88,8 @@ def import_images(
     about each item; only for callers in this process.
     """
     report = media_import.import_images(
-        store, [Path(path) for path in paths], boxes=boxes, link=link, group=group, names=names,
-        progress=progress if callable(progress) else None,
+        store, [Path(path) for path in paths], boxes=boxes, link=link, group=group,
+        folders=folders, names=names, progress=progress if callable(progress) else None,
     )  # fmt: skip
     if report["added"] and store.skeleton() is None:
         store.write(photos.assume_skeleton)

@@ -42,10 +42,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Drop:
-    """The files of one drop by number, in a folder of their own."""
+    """The files of one drop by number, in a folder of their own; folders: of those taken in, see `incoming.take`."""
 
     folder: Path
     files: dict[int, Dropped] = field(default_factory=dict)
+    folders: dict[str, int] = field(default_factory=dict)
     count: int = 0
 
 
@@ -100,7 +101,7 @@ def routes(studio: Studio, token: str) -> APIRouter:
         files = [drop.files[one] for one in body.get("numbers") or () if one in drop.files]
         if not files or body.get("split", "train") not in SPLITS:
             return failure("invalid", "Nothing that was sent is named, or there is no such split.")
-        lines = _taking(studio, files, body)
+        lines = _taking(studio, files, drop.folders, body)
         return StreamingResponse(lines, media_type="application/x-ndjson")
 
     @router.post("/{name}/end")
@@ -156,7 +157,9 @@ def _ending(name: str) -> str:
     return ending if re.fullmatch(r"\.[a-z0-9]{1,5}", ending) else ""
 
 
-def _taking(studio: Studio, files: list[Dropped], body: dict[str, Any]) -> Iterator[str]:
+def _taking(
+    studio: Studio, files: list[Dropped], folders: dict[str, int], body: dict[str, Any]
+) -> Iterator[str]:
     """Take files in on another thread, and tell how far it is; it goes on when nobody listens any more."""
     told: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
 
@@ -166,8 +169,8 @@ def _taking(studio: Studio, files: list[Dropped], body: dict[str, Any]) -> Itera
     def work() -> None:
         try:
             found = incoming.take(
-                studio, files, split=body.get("split", "train"), group=body.get("group") is True,
-                who=str(body.get("who") or "import"), progress=progress,
+                studio, files, split=body.get("split", "train"), who=str(body.get("who") or "import"),
+                folders=folders if body.get("group") is True else None, progress=progress,
             )  # fmt: skip
             told.put({"taken": asdict(found)})
         except PoseStudioError as error:

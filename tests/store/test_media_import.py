@@ -222,6 +222,17 @@ def test_a_folder_stays_together_when_asked(store: Store, tmp_path: Path):
     assert one == two != three == four
 
 
+def test_a_photo_that_lies_in_two_folders_does_not_join_them(store: Store, tmp_path: Path):
+    for folder, seeds in (("one", (1, 2)), ("two", (2, 3)), ("three", (4,))):
+        put(tmp_path / folder, **{f"n{seed}": jpeg(seed) for seed in seeds})
+    report = import_images(store, [tmp_path / "one", tmp_path / "two"], group=True)
+    before = [row["group_id"] for row in images.list_images(store)]
+    assert before[0] == before[1] != before[2]
+    gone = {**report["folders"], str(tmp_path / "three"): 999}
+    import_images(store, [tmp_path / "three"], group=True, folders=gone)
+    assert len({row["group_id"] for row in images.list_images(store)}) == 3
+
+
 def test_a_deletion_waits_for_the_import_that_counts_on_the_file(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

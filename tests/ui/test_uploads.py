@@ -85,6 +85,53 @@ def test_parts_of_a_drop_may_come_in_one_after_the_other(page):
     assert page.post(f"/{drop}/take", json={"numbers": [99]}).status_code == 400
 
 
+def test_photos_of_a_folder_share_a_group_over_all_parts_of_a_drop(page):
+    drop = page.begin()
+    names = (
+        [f"walk/{n}.png" for n in range(3)] + [f"run/{n}.png" for n in range(3)] + ["walk/9.png"]
+    )
+    numbers = [page.send(drop, name, png(n)).json()["number"] for n, name in enumerate(names)]
+    for part in (numbers[:2], numbers[2:4], numbers[4:]):
+        page.take(drop, part, group=True)
+    found = {}
+    for row in page.studio.call("images"):
+        found.setdefault(row["group_id"], []).append(row["file_name"].split("/")[0])
+    assert sorted(found.values()) == [["run"] * 3, ["walk"] * 4]
+    other = page.begin()
+    page.take(other, [page.send(other, "walk/1.png", png(99)).json()["number"]], group=True)
+    assert len({row["group_id"] for row in page.studio.call("images")}) == 3
+
+
+def test_a_folder_that_is_dropped_again_after_a_break_stays_one_group(page):
+    """The first part came in, then the studio ended; the rest comes with the same folder in another drop."""
+    for names in (["a/1.png", "a/2.png"], ["a/1.png", "a/2.png", "a/3.png"]):
+        drop = page.begin()
+        sent = [page.send(drop, name, png(int(name[2]))).json()["number"] for name in names]
+        page.take(drop, sent, group=True)
+    rows = page.studio.call("images")
+    assert len(rows) == 3 and len({row["group_id"] for row in rows}) == 1
+
+
+def test_photos_of_a_folder_stay_with_those_that_have_labels(page):
+    drop = page.begin()
+    person = {
+        "id": 1, "image_id": 1, "category_id": 1, "bbox": [5, 5, 40, 40],
+        "keypoints": [20.0, 20.0, 2] * len(COCO17.keypoints),
+    }  # fmt: skip
+    labels = {
+        "images": [{"id": 1, "file_name": "1.png", "width": 64, "height": 48}],
+        "annotations": [person],
+        "categories": [{"id": 1, **COCO17.to_dict(), "name": "person"}],
+    }
+    sent = {"a/1.png": png(1), "a/2.png": png(2), "b/3.png": png(3)}
+    sent["labels.json"] = json.dumps(labels).encode()
+    numbers = [page.send(drop, *one).json()["number"] for one in sent.items()]
+    taken = page.take(drop, numbers, group=True, split="val")[-1]["taken"]
+    assert (taken["images"], taken["labeled"]) == (3, 1)
+    rows = {row["file_name"]: (row["group_id"], row["split"]) for row in page.studio.call("images")}
+    assert rows["1.png"] == rows["a/2.png"] != rows["b/3.png"] and rows["1.png"][1] == "val"
+
+
 @pytest.mark.parametrize(
     ("name", "clean"),
     [

@@ -15,7 +15,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-from posestudio.errors import StoreError
+import duckdb
+
+from posestudio.errors import PoseStudioError, StoreError
+from posestudio.store import images
 from posestudio.store.database import Store
 from posestudio.store.media import Picture
 
@@ -35,7 +38,7 @@ one_at_a_time = threading.Lock()
 class ImageFiles:
     """The images folder for the time of one import.
 
-    As a context: leaving it with an error removes every file that was written in it.
+    As a context: leaving it with an error removes every file that was written in it and that no image has.
     """
 
     def __init__(self, store: Store) -> None:
@@ -65,7 +68,7 @@ class ImageFiles:
         """Take the written files away again after an error."""
         try:
             if kind is not None:
-                self.drop(self._written)
+                self.drop(self._written - self._used())
         finally:
             one_at_a_time.release()
 
@@ -90,6 +93,17 @@ class ImageFiles:
         for sha256 in self._written & set(hashes):
             (self._folder / sha256).unlink(missing_ok=True)
             self._written.discard(sha256)
+
+    def _used(self) -> set[str]:
+        """The written files that images have: an interrupted transaction may be saved all the same.
+
+        The store is asked after whatever it is doing. One that cannot answer may have used them all.
+        """
+        written = set(self._written)
+        try:
+            return set(self._store.write(lambda cursor: images.known(cursor, written)))
+        except (PoseStudioError, duckdb.Error):
+            return written
 
     def settle(self) -> None:
         """Make the names of the written files durable; call it before the transaction."""

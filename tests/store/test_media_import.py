@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import signal
 import threading
 import zipfile
 from pathlib import Path
@@ -16,6 +17,7 @@ from posestudio.errors import InputError, StoreError
 from posestudio.store import deletion, image_files, images, people
 from posestudio.store.database import Store
 from posestudio.store.image_files import ImageFiles
+from posestudio.store.media import read_picture
 from posestudio.store.media_import import import_images
 from posestudio.store.verify import verify
 
@@ -189,6 +191,32 @@ def test_a_stop_from_the_progress_callback_takes_the_files_away(store: Store, tm
             store, [put(tmp_path / "in", **{f"n{i}": jpeg(i) for i in range(30)})], progress=stop
         )
     assert dump(store) == before
+
+
+def test_an_interrupted_import_that_is_saved_all_the_same_keeps_its_files(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Ctrl-C while the writer thread is in the transaction: that goes on and commits."""
+    real = images.add_image_sources
+
+    def interrupted(*given: Any) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        real(*given)
+
+    monkeypatch.setattr(images, "add_image_sources", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        import_images(store, [put(tmp_path / "in", a=jpeg(1), b=jpeg(2))])
+    assert verify(store)["problems"] == [] and len(images.list_images(store)) == 2
+
+
+def test_a_store_that_cannot_be_asked_costs_no_file_and_hides_no_error(
+    store: Store, tmp_path: Path
+):
+    with pytest.raises(KeyboardInterrupt), ImageFiles(store) as files:
+        sha256 = files.put(read_picture(jpeg(1))).sha256
+        store.close()
+        raise KeyboardInterrupt
+    assert os.listdir(store.project / "images") == [sha256]
 
 
 def test_near_duplicates_and_frames_share_groups(store: Store, tmp_path: Path):

@@ -76,9 +76,14 @@ def items(path: Path, name: str | None = None) -> Iterator[Item]:
     What is wrong, a zip that is hostile as a whole included, shows when its item is read.
     """
     name = name or path.name
-    if path.is_dir():
-        for found in walk(path):
-            yield from items(found, f"{name}/{found.relative_to(path).as_posix()}")
+    if os.path.isdir(path):
+        try:
+            inside = _inside(path)
+        except OSError as error:
+            yield _refusal(name, f"the folder cannot be read ({error.strerror or error})")
+            return
+        for found in inside:
+            yield from items(found, f"{name}/{found.name}")
         return
     head = _head(path)
     if head[:4] in _ZIP:
@@ -92,16 +97,15 @@ def items(path: Path, name: str | None = None) -> Iterator[Item]:
         yield Item(name, lambda: media.read_picture(media.read_file(path)), path=path)
 
 
-def walk(folder: Path) -> Iterator[Path]:
-    """Regular files below a folder in order of their names; links and hidden files are passed over."""
-    for root, folders, files in os.walk(folder, followlinks=False):
-        folders[:] = sorted(
-            f for f in folders if _shown(f) and not os.path.islink(os.path.join(root, f))
-        )
-        for file in sorted(files):
-            path = Path(root, file)
-            if _shown(file) and path.is_file() and not path.is_symlink():
-                yield path
+def _inside(folder: Path) -> list[Path]:
+    """Regular files, then folders, each in order of their names; links and hidden ones are passed over.
+
+    Kinds come from the folder itself, so that what cannot be reached is among them and is refused when it is read.
+    """
+    with os.scandir(folder) as entries:
+        shown = sorted((one for one in entries if _shown(one.name)), key=lambda one: one.name)
+        files = [Path(one.path) for one in shown if one.is_file(follow_symlinks=False)]
+        return files + [Path(one.path) for one in shown if one.is_dir(follow_symlinks=False)]
 
 
 def zip_items(path: Path, name: str) -> Iterator[Item]:

@@ -53,6 +53,50 @@ def test_a_folder_is_read_to_its_leaves_in_order_of_names(tmp_path: Path):
     assert found["in/a.jpg"] == found["in/b/2.jpg"] == "ok"
 
 
+def test_what_of_a_folder_cannot_be_reached_is_refused_and_the_rest_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for name in ("in/closed/1.jpg", "in/listed/2.jpg", "in/open/3.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_bytes(jpeg(1))
+    modes = {".": 0o755, "in/closed": 0o700, "in/listed": 0o744}
+    monkeypatch.chdir(tmp_path)
+    if os.geteuid() == 0:
+        for name, mode in modes.items():
+            os.chmod(name, mode)
+        os.seteuid(65534)  # nobody: root may read everything
+    else:
+        os.chmod("in/closed", 0)
+        os.chmod("in/listed", 0o400)
+    try:
+        found = look(Path("in"))
+    finally:
+        os.seteuid(os.getuid())
+        for name in modes:
+            os.chmod(name, 0o755)
+    assert found == {
+        "in/closed": "the folder cannot be read (Permission denied)",
+        "in/listed/2.jpg": "the file cannot be read (Permission denied)",
+        "in/open/3.jpg": "ok",
+    }
+
+
+def test_a_file_whose_path_is_too_long_is_refused_and_the_rest_is_found(tmp_path: Path):
+    folder, name = os.open(tmp_path, os.O_RDONLY), "d" * 200
+    for _ in range((4090 - len(str(tmp_path))) // (len(name) + 1)):
+        os.mkdir(name, dir_fd=folder)
+        inner = os.open(name, os.O_RDONLY, dir_fd=folder)
+        os.close(folder)
+        folder = inner
+    for file in ("1.jpg", "2" * 251 + ".jpg"):
+        with open(os.open(file, os.O_WRONLY | os.O_CREAT, dir_fd=folder), "wb") as opened:
+            opened.write(jpeg(1))
+    os.close(folder)
+    (good, bad) = look(tmp_path / name).items()
+    assert good[0].endswith("/1.jpg") and good[1] == "ok"
+    assert bad[0].endswith("2.jpg") and bad[1] == "the file cannot be read (File name too long)"
+
+
 def test_links_and_special_files_in_a_folder_are_not_followed(tmp_path: Path):
     outside = tmp_path / "outside"
     outside.mkdir()
@@ -62,6 +106,7 @@ def test_links_and_special_files_in_a_folder_are_not_followed(tmp_path: Path):
     (inside / "file.jpg").symlink_to(outside / "secret.jpg")
     (inside / "folder").symlink_to(outside)
     (inside / "loop").symlink_to(inside)
+    (inside / "unreachable").symlink_to("x" * 300)
     os.mkfifo(inside / "pipe.jpg")
     assert look(inside) == {}
 

@@ -58,9 +58,9 @@ class _Plan:
         given = self.persons.get(image.coco_id, [])
         return [one for one in given if one.coco_id not in self.here]
 
-    def source_of(self, one: CocoAnnotation, new: int) -> int:
-        """The source that a new person belongs to: the one that brought the image before, or the new one."""
-        return self.before[one.image_id].entry.source_id if one.image_id in self.before else new
+    def source_of(self, coco_id: int, new: int | None) -> int | None:
+        """The source that a new person of an image belongs to: the one that brought it before, or the new one."""
+        return self.before[coco_id].entry.source_id if coco_id in self.before else new
 
     def split_of(self, image: CocoImage) -> str:
         """What to ask for; "unlabeled" moves no image that is there already."""
@@ -203,13 +203,19 @@ def _insert(cursor: Cursor, plan: _Plan) -> dict[str, Any]:
     labeled = {image.coco_id for image, _ in plan.pairs if plan.keeps_labels(image)}
     changes = coco_again.compare(found, {image.coco_id: image for image, _ in plan.pairs}, labeled)
     coco_again.update_images(cursor, changes.images)
+    settled = plan.before.keys() - changes.touched
+    fresh = [pair for pair in plan.pairs if pair[0].coco_id not in settled]
+    coming = {there.get(image.coco_id) for image, _ in fresh}
+    rest = [pair for pair in plan.pairs if there.get(pair[0].coco_id) not in coming]
+    whole = _whole_images(cursor, plan, rest, [there[image.coco_id] for image, _ in rest], None)
+    changes.same -= {one for one in changes.same if there[one] in whole}
     report: dict[str, Any] = {
         "source_id": None,
         "images": len(plan.pairs),
         "added": len({p.sha256 for _, p in plan.pairs if p.sha256 not in known}),
         "already": sum(p.sha256 in known for _, p in plan.pairs),
         "unchanged": len(changes.same),
-        "people": 0,
+        "people": len(whole),
         "updated": len(changes.changed),
         "edited": changes.edited,
         "labeled_images": 0,
@@ -220,8 +226,6 @@ def _insert(cursor: Cursor, plan: _Plan) -> dict[str, Any]:
         "faults": plan.file.faults + plan.file.dragged,
         "warnings": plan.file.notes + plan.notes + changes.notes(),
     }
-    settled = plan.before.keys() - changes.touched
-    fresh = [pair for pair in plan.pairs if pair[0].coco_id not in settled]
     if not fresh and plan.pairs:
         return report
     image_ids = _insert_images(cursor, plan, fresh, report, known)
@@ -308,7 +312,7 @@ def _insert_people(
             one,
             numbers.of(one),
             image_ids[place[one.image_id]],
-            plan.source_of(one, report["source_id"]),
+            plan.source_of(one.image_id, report["source_id"]),
             keep,
         )
         for one, keep in zip(given, kept, strict=True)
@@ -321,16 +325,15 @@ def _insert_people(
         for label in coco_again.labels_of(one, instance_id)
     ]
     report["keypoints"] = labels.import_many(cursor, points, plan.who)
-    report["people"] = len(ids)
+    report["people"] += len(ids)
     with_labels = [one for one, keep in zip(given, kept, strict=True) if keep and one.labeled]
     report["labeled_people"] = len(with_labels)
     report["labeled_images"] = len({one.image_id for one in with_labels})
-    if plan.boxes == "full":
-        report["people"] += _whole_images(cursor, plan, fresh, image_ids, report["source_id"])
+    report["people"] += len(_whole_images(cursor, plan, fresh, image_ids, report["source_id"]))
 
 
 def _person(
-    one: CocoAnnotation, raw: dict[str, Any], image_id: int, source_id: int, keep: bool
+    one: CocoAnnotation, raw: dict[str, Any], image_id: int, source_id: int | None, keep: bool
 ) -> NewPerson:
     return NewPerson(
         image_id=image_id,
@@ -350,21 +353,32 @@ def _person(
 def _whole_images(
     cursor: Cursor,
     plan: _Plan,
-    fresh: Sequence[tuple[CocoImage, Picture]],
+    pairs: Sequence[tuple[CocoImage, Picture]],
     image_ids: Sequence[int],
-    source_id: int,
-) -> int:
-    """Give each image that shows nobody one person whose box is the whole image; returns how many."""
+    source_id: int | None,
+) -> set[int]:
+    """With boxes "full": give each image that shows nobody one person whose box is the whole image; returns which.
+
+    Images that were put away are left alone.
+    """
+    if plan.boxes != "full":
+        return set()
     found = cursor.execute(
-        """SELECT DISTINCT image_id FROM instances JOIN boxes_now USING (instance_id)
-        WHERE NOT hidden AND image_id IN (SELECT unnest(?::BIGINT[]))""",
+        """SELECT image_id FROM instances JOIN boxes_now USING (instance_id)
+        WHERE NOT hidden AND image_id IN (SELECT unnest(?::BIGINT[])) UNION FROM hidden_images""",
         [list(image_ids)],
     ).fetchall()
-    empty = {image_id: picture for image_id, (_, picture) in zip(image_ids, fresh, strict=True)}
+    empty = dict(zip(image_ids, pairs, strict=True))
     for (image_id,) in found:
         empty.pop(image_id, None)
     rows = [
-        NewPerson(image_id, (0.0, 0.0, picture.width, picture.height), "full", source_id)
-        for image_id, picture in empty.items()
+        NewPerson(
+            image_id=image_id,
+            box_xywh=(0.0, 0.0, picture.width, picture.height),
+            box_source="full",
+            source_id=plan.source_of(image.coco_id, source_id),
+        )
+        for image_id, (image, picture) in empty.items()
     ]
-    return len(people.add_many(cursor, rows, plan.who))
+    people.add_many(cursor, rows, plan.who)
+    return set(empty)

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from posestudio.errors import InputError
-from posestudio.store import images, labels, people
+from posestudio.store import images, labels, people, photos
 from posestudio.store.coco_import import import_coco
 from posestudio.store.database import Store
 from posestudio.store.media_import import import_images
@@ -340,6 +340,37 @@ def test_full_boxes_only_where_nobody_is(store: Store, data: Data):
     data.content["annotations"] = data.content["annotations"][:2]
     data.save()
     assert data.into(store, boxes="full")["people"] == 2 + 4
+
+
+def test_full_boxes_come_also_where_the_file_came_in_before(store: Store, data: Data):
+    data.content["annotations"] = data.content["annotations"][:2]
+    data.save()
+    data.into(store)
+    away = next(row["image_id"] for row in images.list_images(store) if row["file_name"] == "6.png")
+    photos.hide(store, [away], True, who="ann", edit_id="away")
+    report = data.into(store, boxes="full")
+    assert (report["people"], report["unchanged"], report["source_id"]) == (3, 3, None)
+    assert report["warnings"] == [
+        "3 images were already there with the same people; nothing changed for them"
+    ]
+    assert [row["people"] for row in images.list_images(store)] == [1, 1, 1, 1, 1, 0]
+    whole = people.list_people(store)[2:]
+    assert [row["box_xywh"] for row in whole] == [[0, 0, 100, 80]] * 3
+    assert {row["source_id"] for row in whole} == {1}
+    before = dump(store)
+    assert data.into(store, boxes="full")["people"] == 0
+    assert dump(store) == before
+
+
+def test_no_full_box_where_a_later_state_of_the_file_brings_somebody(store: Store, data: Data):
+    somebody = data.content["annotations"].pop()
+    data.content["annotations"] = data.content["annotations"][:1]
+    data.save()
+    data.into(store)
+    data.content["annotations"].append(somebody)
+    data.save()
+    assert data.into(store, boxes="full")["people"] == 1 + 4
+    assert [row["people"] for row in images.list_images(store)] == [1] * 6
 
 
 @pytest.mark.parametrize("said", [(100, 80), (80, 100)])

@@ -236,6 +236,7 @@ def coco_results(
     skeleton: Skeleton | None = None,
     *,
     box_score: np.ndarray | None = None,
+    ids: tuple[np.ndarray, ...] | None = None,
 ) -> list[dict[str, Any]]:
     """Predictions as a COCO results file, one row a person.
 
@@ -249,6 +250,7 @@ def coco_results(
         score: (N, K).
         skeleton: whose oks_sigmas compare predictions; COCO's, or a shoulder's for all, when None.
         box_score: (N,) of the boxes; 1 when None.
+        ids: image and category ids (N,) to write; those of `coco_ground_truth` when None.
 
     Raises:
         InputError: shapes do not fit, or a prediction is NaN in part.
@@ -261,11 +263,11 @@ def coco_results(
     size, image = people.box_xywh[index, 2:].prod(axis=1), people.image_id[index]
     sigmas = _sigmas(skeleton, xy.shape[1])
     kept = index[coco.distinct(xy[index], rank[index], size, image, sigmas)]
-    image_ids, _ = coco_ids(people)
+    image_ids, categories = ids or (coco_ids(people)[0], np.ones(len(people)))
     rows = np.concatenate([xy, score[..., None]], axis=-1).reshape(len(people), 3 * xy.shape[1])
     return [
         {
-            "image_id": int(image_ids[i]), "category_id": 1,
+            "image_id": int(image_ids[i]), "category_id": int(categories[i]),
             "keypoints": rows[i].tolist(), "score": float(rank[i]),
         }
         for i in kept

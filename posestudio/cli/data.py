@@ -93,6 +93,10 @@ def _add_import(kinds: Verbs, common: argparse.ArgumentParser) -> None:
     )
     verb.add_argument("file", metavar="FILE")
     verb.add_argument("--name", required=True, metavar="MODEL", help="what to call that model")
+    verb.add_argument(
+        "--source", metavar="NAME",
+        help="whose image ids these are, where sources share ids: NAME as in the files of export coco",
+    )  # fmt: skip
     verb = add_verb(
         kinds, common, "images", import_images, _show_import, "photos, folders, zips, videos"
     )
@@ -181,7 +185,9 @@ def import_coco(args: argparse.Namespace) -> dict[str, Any]:
 
 def import_predictions(args: argparse.Namespace) -> dict[str, Any]:
     """Another model's results in."""
-    return open_studio(args).call("import_predictions", file=absolute(args.file), name=args.name)
+    return open_studio(args).call(
+        "import_predictions", file=absolute(args.file), name=args.name, source=args.source
+    )
 
 
 def import_images(args: argparse.Namespace) -> dict[str, Any]:

@@ -14,11 +14,22 @@ from typing import Any
 import numpy as np
 
 from posestudio.errors import InputError
-from posestudio.store import predictions
+from posestudio.store import coco_write, predictions
 from posestudio.store.coco_read import load_json, number, refusal
-from posestudio.store.database import Row, Store
+from posestudio.store.database import Row, Store, fetch
 
 STUDENT = "external"
+_IDS = """
+WITH known AS (
+    SELECT source_id, coco_id, image_id FROM image_sources WHERE coco_id IS NOT NULL
+    UNION ALL SELECT NULL, image_id, image_id FROM images
+        WHERE image_id NOT IN (SELECT image_id FROM image_sources WHERE coco_id IS NOT NULL))
+SELECT known.source_id, known.coco_id AS coco_image, known.image_id, p.instance_id, b.box_revision, b.x, b.y, b.w, b.h
+FROM known LEFT JOIN (
+    instances p JOIN boxes_now b ON b.instance_id = p.instance_id AND NOT b.hidden AND NOT p.iscrowd)
+    ON p.image_id = known.image_id
+ORDER BY p.instance_id
+"""
 LEAST_OVERLAP = 0.2
 """Least intersection over union of a person's box and a result's. Ours; keypoints span less than a person's box."""
 
@@ -33,14 +44,26 @@ class _Result:
     score: float
 
 
-def import_predictions(store: Store, file: Path, name: str) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """Whom results may be of. people: by the id of their image. shared: ids of two images, with their sources."""
+
+    people: dict[int, list[Row]]
+    shared: dict[int, list[str]]
+
+
+def import_predictions(
+    store: Store, file: Path, name: str, *, source: str | None = None
+) -> dict[str, Any]:
     """Keep the results of another model as predictions.
 
     Args:
         store: the open project; it has its people already.
-        file: COCO keypoint results: a list of image_id (as in the imported COCO file), keypoints (x, y, score of every
-            keypoint of the skeleton), score, and bbox if the model has one.
+        file: COCO keypoint results: a list of image_id (as in the imported COCO file, or for other photos as
+            `export_coco` writes it), keypoints (x, y, score of every keypoint of the skeleton), score, and bbox if the
+            model has one.
         name: what to call the model; a second import under this name is newer than the first.
+        source: whose image ids these are, as `export_coco` calls its file; needed only for ids that two sources share.
 
     Returns:
         model, results, people (matched), unmatched (results without a person), waiting (people without a result).
@@ -52,22 +75,9 @@ def import_predictions(store: Store, file: Path, name: str) -> dict[str, Any]:
     if not name or len(name) > 100 or not name.isprintable():
         raise InputError(f"The name of a model is 1 to 100 visible characters, got {name[:100]!r}.")
     skeleton = store.require_skeleton()
-    content = load_json(file)
-    if not isinstance(content, list) or not content:
-        raise InputError(
-            f"{file.name}: not COCO results: a list of objects with image_id, keypoints and score is needed.\n"
-            "An annotation file is taken by: posestudio import coco FILE --images DIR"
-        )
-    people = _people(store)
-    results, faults = [], []
-    for place, record in enumerate(content):
-        try:
-            results.append(_result(record, skeleton.keypoints, people))
-        except ValueError as error:
-            faults.append(f"result number {place + 1}: {error}")
-    if faults:
-        raise refusal(file.name, faults, "correct the file and try again")
-    matched = _match(results, people)
+    known = _known(store, source)
+    results = _results(file, skeleton.keypoints, known)
+    matched = _match(results, known.people)
     if not matched:
         raise InputError(
             f"{file.name}: none of its {len(results):,} results overlaps a person of this project.\n"
@@ -83,48 +93,72 @@ def import_predictions(store: Store, file: Path, name: str) -> dict[str, Any]:
         xy_image=points[..., :2],
         score=points[..., 2],
     )
-    known = sum(len({row["instance_id"] for row in rows}) for rows in people.values())
+    everybody = {row["instance_id"] for rows in known.people.values() for row in rows}
     return {
         "model": name,
         "results": len(results),
         "people": len(matched),
         "unmatched": len(results) - len(matched),
-        "waiting": known - len(matched),
+        "waiting": len(everybody) - len(matched),
     }
 
 
-def _people(store: Store) -> dict[int, list[Row]]:
-    """People by the COCO id of their image; an id that means two images has None in place of its people."""
-    rows = store.read("""
-        SELECT s.coco_id AS coco_image, s.image_id, p.instance_id, b.box_revision, b.x, b.y, b.w, b.h
-        FROM image_sources s LEFT JOIN (
-            instances p JOIN boxes_now b ON b.instance_id = p.instance_id AND NOT b.hidden AND NOT p.iscrowd)
-            ON p.image_id = s.image_id
-        WHERE s.coco_id IS NOT NULL ORDER BY p.instance_id""")
-    images: dict[int, set[int]] = defaultdict(set)
+def _known(store: Store, source: str | None) -> _Known:
+    """People by the ids that `export_coco` writes, of one source or of all."""
+    with store.database.reading() as cursor:
+        names = coco_write.source_names(cursor)
+        rows = fetch(cursor, _IDS)
+    if source is not None and source not in names.values():
+        raise InputError(
+            f"There is no source {source!r}. There are {', '.join(sorted(names.values()))}."
+        )
+    images: dict[int, dict[int, str]] = defaultdict(dict)
     people: dict[int, dict[int, Row]] = defaultdict(dict)
     for row in rows:
-        images[row["coco_image"]].add(row["image_id"])
-        known = people[row["coco_image"]]
-        if row["instance_id"] is not None:
-            known[row["instance_id"]] = row
-    return {
-        coco_id: list(found.values())
-        for coco_id, found in people.items()
-        if len(images[coco_id]) == 1
-    }
+        name = names[row["source_id"]]
+        if source in (None, name):
+            images[row["coco_image"]].setdefault(row["image_id"], name)
+            if row["instance_id"] is not None:
+                people[row["coco_image"]][row["instance_id"]] = row
+    return _Known(
+        {one: list(people[one].values()) for one, found in images.items() if len(found) == 1},
+        {one: sorted(found.values()) for one, found in images.items() if len(found) > 1},
+    )
 
 
-def _result(record: Any, names: Sequence[str], people: Mapping[int, list[Row]]) -> _Result:
+def _results(file: Path, names: Sequence[str], known: _Known) -> list[_Result]:
+    """What a file of results holds, checked."""
+    content = load_json(file)
+    if not isinstance(content, list) or not content:
+        raise InputError(
+            f"{file.name}: not COCO results: a list of objects with image_id, keypoints and score is needed.\n"
+            "An annotation file is taken by: posestudio import coco FILE --images DIR"
+        )
+    results: list[_Result] = []
+    faults: list[str] = []
+    for place, record in enumerate(content):
+        try:
+            results.append(_result(record, names, known))
+        except ValueError as error:
+            faults.append(f"result number {place + 1}: {error}")
+    if faults:
+        raise refusal(file.name, faults, "correct the file and try again")
+    return results
+
+
+def _result(record: Any, names: Sequence[str], known: _Known) -> _Result:
     if not isinstance(record, dict):
         raise ValueError("is not an object")
     missing = [key for key in ("image_id", "keypoints", "score") if key not in record]
     if missing:
         raise ValueError(f"has no {', '.join(missing)}")
     image_id = record["image_id"]
-    if type(image_id) is not int or image_id not in people:
+    if type(image_id) is not int or image_id not in known.people.keys() | known.shared.keys():
+        raise ValueError(f"image {image_id!r} is unknown")
+    if image_id in known.shared:
         raise ValueError(
-            f"image {image_id!r} is unknown, or is the id of two images of this project"
+            f"image {image_id} is the id of two images; say whose ids these are: --source "
+            + " or ".join(known.shared[image_id])
         )
     numbers = record["keypoints"]
     if not isinstance(numbers, list) or len(numbers) != 3 * len(names):

@@ -17,7 +17,7 @@ from typing import Any
 from posestudio.core.skeleton import Skeleton
 from posestudio.errors import InputError
 from posestudio.store import groups
-from posestudio.store.database import Row, Store
+from posestudio.store.database import Cursor, Row, Store
 from posestudio.store.people import AREA_SHARE
 
 PHOTOS = "photos"
@@ -36,12 +36,13 @@ WHERE ($split IS NULL OR split = $split) ORDER BY s.source_id, s.position
 
 @dataclass(slots=True)
 class _Part:
-    """One file to be: a source with its images and people."""
+    """One file to be: a source with its images and people. people: whose the annotations are."""
 
     name: str
     header: dict[str, Any]
     images: list[dict[str, Any]] = field(default_factory=list)
     annotations: list[dict[str, Any]] = field(default_factory=list)
+    people: list[int] = field(default_factory=list)
 
 
 def export_coco(store: Store, out: Path, *, split: str | None = None) -> dict[str, Any]:
@@ -59,9 +60,7 @@ def export_coco(store: Store, out: Path, *, split: str | None = None) -> dict[st
     Raises:
         InputError: there is nothing to export, or a file cannot be written.
     """
-    if split is not None and split not in groups.SPLITS:
-        raise InputError(f"The split must be one of {', '.join(groups.SPLITS)}, got {split!r}.")
-    parts = [part for part in _parts(store, split) if part.images]
+    parts = _parts(store, split)
     if not parts:
         where = f" in split {split}" if split else ""
         raise InputError(f"There is nothing to export{where}: the project has no images there.")
@@ -88,6 +87,39 @@ def export_coco(store: Store, out: Path, *, split: str | None = None) -> dict[st
     }
 
 
+def coco_files(store: Store, split: str | None = None) -> list[dict[str, Any]]:
+    """Which ids people have in what `export_coco` writes to a .json.
+
+    Returns:
+        For each file that has people its name, and of these N people instance_id, image_id and category_id.
+
+    Raises:
+        InputError: there is no such split, or the project has no skeleton yet.
+    """
+    parts = _parts(store, split)
+    merged = _merged(parts) if parts else None
+    return [
+        {
+            "name": part.name,
+            "instance_id": part.people,
+            "image_id": [one["image_id"] for one in part.annotations],
+            "category_id": [one["category_id"] for one in part.annotations],
+        }
+        for part in (parts if merged is None else [merged])
+        if part.people
+    ]
+
+
+def source_names(cursor: Cursor) -> dict[int | None, str]:
+    """What the files of `export_coco` are called, by the source's id; None stands for images of no COCO file."""
+    rows = cursor.execute("SELECT source_id, path FROM sources WHERE kind = 'coco' ORDER BY 1")
+    taken: set[str] = set()
+    names: dict[int | None, str] = {
+        source_id: _name(Path(path).stem, taken) for source_id, path in rows.fetchall()
+    }
+    return {**names, None: _name(PHOTOS, taken)}
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all; its folder is made.
 
@@ -112,10 +144,14 @@ def category(skeleton: Skeleton) -> dict[str, Any]:
 
 
 def _parts(store: Store, split: str | None) -> list[_Part]:
+    """A part for each source that has images in the split."""
+    if split is not None and split not in groups.SPLITS:
+        raise InputError(f"The split must be one of {', '.join(groups.SPLITS)}, got {split!r}.")
     skeleton = store.require_skeleton()
     with store.database.reading() as cursor:
-        sources = cursor.execute("SELECT source_id, kind, path, header FROM sources ORDER BY 1")
-        sources = sources.fetchall()
+        names = source_names(cursor)
+        headers = cursor.execute("SELECT source_id, header FROM sources WHERE kind = 'coco'")
+        headers = {source_id: json.loads(header) for source_id, header in headers.fetchall()}
         images = _rows(cursor.execute(_IMAGES, {"split": split}))
         persons = _rows(cursor.execute(_PEOPLE))
         points = cursor.execute("""SELECT instance_id, keypoint, x, y, v FROM labels
@@ -123,16 +159,11 @@ def _parts(store: Store, split: str | None) -> list[_Part]:
     placed: dict[int, dict[int, tuple[float, float, int]]] = defaultdict(dict)
     for instance_id, keypoint, x, y, v in points:
         placed[instance_id][keypoint] = (x, y, v)
-    parts: dict[int | None, _Part] = {}
-    names: set[str] = set()
-    for source_id, kind, path, header in sources:
-        if kind == "coco":
-            parts[source_id] = _Part(_name(Path(path).stem, names), json.loads(header))
-    header = {"info": {"description": "PoseStudio export"}, "categories": [category(skeleton)]}
-    parts[None] = _Part(_name(PHOTOS, names), header)
+    photos = {"info": {"description": "PoseStudio export"}, "categories": [category(skeleton)]}
+    parts = {one: _Part(name, headers.get(one, photos)) for one, name in names.items()}
     home = _place_images(images, parts)
     _place_people(persons, parts, home, placed, skeleton)
-    return list(parts.values())
+    return [part for part in parts.values() if part.images]
 
 
 def _place_images(
@@ -183,6 +214,7 @@ def _place_people(
             entry["category_id"] = _person_category(part.header)
             new[source_id].append(entry)
         part.annotations.append(entry)
+        part.people.append(row["instance_id"])
     for source_id, entries in new.items():
         last = max((one.get("id", 0) for one in parts[source_id].annotations), default=0)
         for number, entry in enumerate(entries, start=max(0, last) + 1):
@@ -242,6 +274,7 @@ def _merged(parts: Sequence[_Part]) -> _Part | None:
         header=header,
         images=[image for part in parts for image in part.images],
         annotations=[one for part in parts for one in part.annotations],
+        people=[one for part in parts for one in part.people],
     )
 
 

@@ -130,11 +130,13 @@ def _yolo(studio: "Studio", place: Path, options: Mapping[str, str]) -> Made:
 
 
 def _predictions(studio: "Studio", place: Path, options: Mapping[str, str]) -> Made:
+    (place / "predictions").mkdir()
     done = take_away.export_predictions(
-        studio, place / "predictions.json", run=options.get("run") or None,
+        studio, place / "predictions" / "predictions.json", run=options.get("run") or None,
         student=options.get("student") or "ensemble", split=options.get("split") or None,
     )  # fmt: skip
-    return Path(done["out"]), f"{done['people']} people by {done['run_id']}, {done['student']}"
+    made = Path(done["out"]) if done["out"] else place / "predictions"
+    return made, f"{done['people']} people by {done['run_id']}, {done['student']}"
 
 
 def _model(studio: "Studio", place: Path, options: Mapping[str, str]) -> Made:

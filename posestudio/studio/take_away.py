@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from posestudio import __version__
-from posestudio import evaluate as scoring
 from posestudio.errors import InputError, NotFound
 from posestudio.store.coco_predictions import STUDENT as EXTERNAL
-from posestudio.studio import beliefs
+from posestudio.studio import beliefs, results
 from posestudio.studio.json_form import write_json
 from posestudio.studio.work import now
 from posestudio.train.run_folder import RunFolder
@@ -28,6 +27,8 @@ def export_predictions(
 ) -> dict[str, Any]:
     """Write the stored predictions of a run, or of an imported model, as COCO results; nothing is computed anew.
 
+    The ids are those of the labels that `export_coco` writes; where these are several files, so are the results.
+
     Raises:
         NotFound: no such run or model, or it has predicted nobody.
     """
@@ -38,15 +39,17 @@ def export_predictions(
     people = (
         snapshot.people if split is None else snapshot.people.take(snapshot.people.split == split)
     )
-    results = scoring.coco_results(people, *beliefs.points(rows, people), snapshot.skeleton)
-    if not results:
+    points = beliefs.points(rows, people)
+    found = results.of_people(studio, people, *points, snapshot.skeleton, split=split)
+    if not found:
         raise NotFound(
             f"{name} has predicted nobody here. Make its predictions: on Train, where the run stands, or posestudio "
             f"predict --run {name} --out FILE"
         )
-    write_json(out, results)
-    said = rows[0]["student"]
-    return {"run_id": name, "student": said, "people": len(results), "out": str(out)}
+    return {
+        "run_id": name, "student": rows[0]["student"], "people": sum(map(len, found.values())),
+        **results.write(out, found),
+    }  # fmt: skip
 
 
 def export_model(studio: "Studio", out: Path, *, run: str | None = None) -> dict[str, Any]:

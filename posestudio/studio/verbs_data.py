@@ -99,9 +99,9 @@ def import_images(
     return report
 
 
-def import_predictions(store: Store, file: str, name: str) -> Record:
-    """COCO results of any model in, as predictions that wait for `accept`."""
-    return coco_predictions.import_predictions(store, Path(file), name)
+def import_predictions(store: Store, file: str, name: str, source: str | None = None) -> Record:
+    """COCO results of any model in, as predictions that wait for `accept`. source: whose image ids these are."""
+    return coco_predictions.import_predictions(store, Path(file), name, source=source)
 
 
 def images(
@@ -220,6 +220,11 @@ def export_coco(store: Store, out: str, split: str | None = None) -> Record:
     return coco_write.export_coco(store, Path(out), split=splits_word(split))
 
 
+def coco_files(store: Store, split: str | None = None) -> list[Record]:
+    """The ids that people have in what `export_coco` writes, for each file of it."""
+    return coco_write.coco_files(store, splits_word(split))
+
+
 def export_yolo(store: Store, out: str) -> Record:
     """A YOLO-pose data set out."""
     return yolo.export_yolo(store, Path(out))
@@ -240,6 +245,7 @@ OFFERED = {
     function.__name__: function
     for function in (
         project, set_skeleton, import_coco, import_predictions, import_images, images, image, sources, person,
-        add_people, set_split, set_val_aside, snapshot, snapshots, export_coco, export_yolo,
+        add_people, set_split, set_val_aside, snapshot, snapshots, export_coco, coco_files,
+        export_yolo,
     )
 } | {"people": people_of, "splits": split_counts, "verify": verify_store}  # fmt: skip

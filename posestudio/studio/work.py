@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from posestudio import evaluate as scoring
 from posestudio.errors import NotFound, TrainingError
 from posestudio.store.snapshots import OPEN, People, Snapshot
 from posestudio.store.snapshots import read as read_snapshot
-from posestudio.studio import beliefs, evidence, hindsight, ledger, queue
-from posestudio.studio.json_form import write_json
+from posestudio.studio import beliefs, evidence, hindsight, ledger, queue, results
 from posestudio.train.ledger import POOL_FILE
 from posestudio.train.run_folder import RunFolder
 
@@ -75,7 +73,7 @@ def predict(
     out: Path | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Predict the project's people; write COCO results with the sources' image ids.
+    """Predict the project's people; write COCO results with the ids of the labels that `export_coco` writes.
 
     Without a split and flip, all students' predictions are registered as the run's.
     """
@@ -104,15 +102,11 @@ def predict(
     if register:
         path = ledger.write_predictions(studio.run_folder(run_id), run_id, people, found)
         studio.call("register_predictions", run_id=run_id, path=str(path))
+    written = {"out": None, "files": []}
     if out is not None:
-        write_json(out, scoring.coco_results(people, *found[student], snapshot.skeleton))
-    return {
-        "run_id": run_id,
-        "student": student,
-        "flip": flip,
-        "people": len(people),
-        "out": str(out) if out else None,
-    }
+        kept = results.of_people(studio, people, *found[student], snapshot.skeleton, split=split)
+        written = results.write(out, kept)
+    return {"run_id": run_id, "student": student, "flip": flip, "people": len(people), **written}
 
 
 def pool(

@@ -122,11 +122,11 @@ def _share(value: float, size: int) -> float:
 
 
 def _stem(image: Row, used: set[str]) -> str:
-    """A file name of plain characters, the image's own where that is free."""
+    """A file name of plain characters that no other image has; the image's own where that is free."""
     plain = re.sub(r"[^\w-]+", "_", Path(image["name"] or "").stem).strip("_")[:100]
-    stem = (
-        plain if plain and plain.lower() not in used else f"{plain or 'image'}-{image['image_id']}"
-    )
+    stem = plain or f"image-{image['image_id']}"
+    while stem.lower() in used:
+        stem += f"-{image['image_id']}"
     used.add(stem.lower())
     return stem
 

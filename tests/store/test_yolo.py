@@ -75,6 +75,32 @@ def test_images_labels_and_yaml(store: Store, tmp_path: Path):
     assert "train: images/train\nval: images/val\n" in text and '  0: "person"\n' in text
 
 
+def test_no_two_images_share_a_name(store: Store, tmp_path: Path):
+    """The third image's name is taken, and so is that name with its number: the first image's own, in capitals."""
+    names = ["A-3.png", "d1/a.png", "d2/a.png"]
+    for place, name in enumerate(names):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(picture(place, "PNG"))
+    labeled = {"category_id": 1, "bbox": [5, 5, 50, 50], "keypoints": [20, 20, 2] * 3}
+    content = {
+        "categories": [{"id": 1, "name": "person", "keypoints": NAMES}],
+        "images": [
+            {"id": place + 1, "file_name": name, "width": 100, "height": 80}
+            for place, name in enumerate(names)
+        ],
+        "annotations": [{**labeled, "id": n, "image_id": n, "iscrowd": 0} for n in (1, 2, 3)],
+    }
+    (tmp_path / "people.json").write_text(json.dumps(content))
+    import_coco(store, tmp_path / "people.json", tmp_path)
+    out = tmp_path / "out"
+    assert export_yolo(store, out)["images"] == {"train": 3}
+    for folder in ("images", "labels"):
+        stems = [path.stem for path in (out / folder / "train").iterdir()]
+        assert len({stem.lower() for stem in stems}) == 3, folder
+    found = {path.read_bytes() for path in (out / "images" / "train").iterdir()}
+    assert found == {(tmp_path / name).read_bytes() for name in names}
+
+
 def test_without_val_the_yaml_names_train_and_says_so(store: Store, tmp_path: Path):
     fill(store, tmp_path / "train", 1, "train")
     report = export_yolo(store, tmp_path / "out")

@@ -30,7 +30,7 @@ FROM instances JOIN boxes_now USING (instance_id) WHERE NOT hidden ORDER BY inst
 _IMAGES = """
 SELECT s.source_id, s.image_id, s.file_name, s.coco_id, s.extra, width, height, kind = 'coco' AS coco
 FROM image_sources s JOIN images USING (image_id) JOIN groups USING (group_id) JOIN sources USING (source_id)
-WHERE ($split IS NULL OR split = $split) ORDER BY s.source_id, s.position
+WHERE ($split IS NULL OR split = $split) AND image_id NOT IN (FROM hidden_images) ORDER BY s.source_id, s.position
 """
 
 

@@ -28,7 +28,8 @@ WHERE NOT hidden AND NOT iscrowd ORDER BY p.instance_id
 _IMAGES = """
 SELECT image_id, sha256, width, height, link_path, split,
     (SELECT arg_min(file_name, (source_id, position)) FROM image_sources s WHERE s.image_id = images.image_id) AS name
-FROM images JOIN groups USING (group_id) WHERE split IN ('train', 'val') ORDER BY image_id
+FROM images JOIN groups USING (group_id)
+WHERE split IN ('train', 'val') AND image_id NOT IN (FROM hidden_images) ORDER BY image_id
 """
 
 

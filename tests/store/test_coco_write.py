@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from posestudio.errors import InputError
-from posestudio.store import labels, media, people
+from posestudio.store import labels, media, people, photos
 from posestudio.store.coco_import import import_coco
-from posestudio.store.coco_write import export_coco
+from posestudio.store.coco_write import coco_files, export_coco
 from posestudio.store.database import Store
 from posestudio.store.image_files import ImageFiles
 from posestudio.store.media_import import import_images
@@ -198,6 +198,33 @@ def test_boxes_hidden_and_new_people(store: Store, tmp_path: Path):
         "id": 32,
     }
     assert read(tmp_path / "out.json")["annotations"] == [expected[0], expected[2], new]
+
+
+def test_hidden_photos_stay_here_whatever_comes_in_again(store: Store, tmp_path: Path):
+    file = write(tmp_path / "in")
+    take(store, file)
+    (tmp_path / "new.png").write_bytes(png(999))
+    import_images(store, [tmp_path / "new.png"], boxes="full")
+    (other,) = (row["image_id"] for row in store.read("FROM image_sources WHERE coco_id = 2"))
+    (new,) = (row["image_id"] for row in store.read("FROM image_sources WHERE coco_id IS NULL"))
+    photos.hide(store, [other, new], True, who="ann", edit_id="e1")
+    back = people.list_people(store, image_id=other, hidden=True)[0]["instance_id"]
+    people.set_hidden(store, back, False, who="ann")
+    before = people.list_people(store, hidden=True)
+    assert export_coco(store, tmp_path / "out.json")["images"] == 1
+    expected = read(file)
+    del expected["images"][1], expected["annotations"][1]
+    assert read(tmp_path / "out.json") == expected
+    assert [file["image_id"] for file in coco_files(store)] == [[1, 1]]
+    report = import_coco(store, tmp_path / "out.json", tmp_path / "in")
+    assert (report["unchanged"], report["people"], report["updated"]) == (1, 0, 0)
+    assert people.list_people(store, hidden=True) == before
+    hidden = store.read("FROM hidden_images ORDER BY image_id")
+    assert [row["image_id"] for row in hidden] == sorted([other, new])
+    photos.hide(store, [other, new], False, who="ann", edit_id="e2")
+    export_coco(store, tmp_path / "all")
+    assert read(tmp_path / "all" / "people.json") == read(file)
+    assert len(read(tmp_path / "all" / "photos.json")["annotations"]) == 1
 
 
 def test_labels_that_were_left_out_are_not_in_the_export(store: Store, tmp_path: Path):

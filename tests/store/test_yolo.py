@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from posestudio.errors import InputError
+from posestudio.store import people, photos
 from posestudio.store.coco_import import import_coco
 from posestudio.store.database import Store
 from posestudio.store.yolo import export_yolo
@@ -106,6 +107,18 @@ def test_without_val_the_yaml_names_train_and_says_so(store: Store, tmp_path: Pa
     report = export_yolo(store, tmp_path / "out")
     assert "names train as val" in report["warnings"][0]
     assert "val: images/train\n" in (tmp_path / "out" / "data.yaml").read_text()
+
+
+def test_hidden_photos_are_left_out(store: Store, tmp_path: Path):
+    """Also with somebody in them who was brought back alone."""
+    fill(store, tmp_path / "train", 1, "train")
+    fill(store, tmp_path / "val", 101, "val")
+    hidden = store.read("SELECT image_id FROM image_sources WHERE coco_id > 100")
+    photos.hide(store, [row["image_id"] for row in hidden], True, who="ann", edit_id="e1")
+    (back,) = store.read("SELECT instance_id FROM instances WHERE coco_id = 101")
+    people.set_hidden(store, back["instance_id"], False, who="ann")
+    report = export_yolo(store, tmp_path / "out")
+    assert report["images"] == {"train": 1} and report["left_out"] == 1
 
 
 def test_refusals(store: Store, tmp_path: Path):

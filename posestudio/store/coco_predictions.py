@@ -84,7 +84,7 @@ def import_predictions(
             "Import the people first, or give their boxes."
         )
     points = np.stack([result.points for _, result in matched])
-    predictions.save(
+    kept = predictions.save(
         store,
         model=name,
         student=STUDENT,
@@ -97,7 +97,7 @@ def import_predictions(
     return {
         "model": name,
         "results": len(results),
-        "people": len(matched),
+        "people": len(kept),
         "unmatched": len(results) - len(matched),
         "waiting": len(everybody) - len(matched),
     }

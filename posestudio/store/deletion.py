@@ -92,8 +92,15 @@ def worked_on(store: Store) -> bool:
 
 
 def _erase(cursor: Cursor, instance_ids: Sequence[int], who: str) -> None:
-    require_people(cursor, instance_ids)
+    """Erase people, and what came back of people who were erased before: these have their tombstone."""
+    back = cursor.execute(
+        """SELECT DISTINCT id FROM tombstones WHERE kind = 'person' AND id IN (SELECT unnest(?::BIGINT[]))
+        AND id IN (SELECT instance_id FROM predictions UNION ALL SELECT instance_id FROM uncertainties)""",
+        [list(instance_ids)],
+    ).fetchall()
     wanted = sorted(set(instance_ids))
+    present = sorted(set(wanted) - {row[0] for row in back})
+    require_people(cursor, present)
     tables = (
         "labels", "label_journal", "box_journal", "marks", "predictions", "uncertainties", "instances",
     )  # fmt: skip
@@ -101,7 +108,7 @@ def _erase(cursor: Cursor, instance_ids: Sequence[int], who: str) -> None:
         cursor.execute(
             f"DELETE FROM {table} WHERE instance_id IN (SELECT unnest(?::BIGINT[]))", [wanted]
         )
-    _bury(cursor, "person", wanted, who)
+    _bury(cursor, "person", present, who)
 
 
 def _forget(store: Store, pictures: Sequence[str]) -> None:

@@ -264,17 +264,22 @@ def bring_back(cursor: Cursor, undone: str, who: str, edit_id: str) -> None:
         hide(cursor, instance_id, False, who, edit_id)
 
 
+def existing(cursor: Cursor, instance_ids: Sequence[int]) -> set[int]:
+    """In a job: which of these people exist; others were erased."""
+    found = cursor.execute(
+        "SELECT instance_id FROM instances WHERE instance_id IN (SELECT unnest(?::BIGINT[]))",
+        [list(instance_ids)],
+    )
+    return {row[0] for row in found.fetchall()}
+
+
 def require_people(cursor: Cursor, instance_ids: Sequence[int]) -> None:
     """In a job: check that all these people exist.
 
     Raises:
         NotFound: one does not; the message names up to five.
     """
-    found = cursor.execute(
-        "SELECT instance_id FROM instances WHERE instance_id IN (SELECT unnest(?::BIGINT[]))",
-        [list(instance_ids)],
-    ).fetchall()
-    missing = sorted(set(instance_ids) - {row[0] for row in found})
+    missing = sorted(set(instance_ids) - existing(cursor, instance_ids))
     if missing:
         names = ", ".join(map(str, missing[:5])) + (" ..." if len(missing) > 5 else "")
         raise NotFound(f"There is no person {names}.")

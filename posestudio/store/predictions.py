@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from posestudio.errors import InputError, NotFound
-from posestudio.store import bulk, journal, labels
+from posestudio.store import bulk, journal, labels, people
 from posestudio.store.database import Cursor, Row, Store, fetch, next_ids, now
 
 _EACH = """
@@ -36,6 +36,8 @@ def add_many(
 ) -> list[int]:
     """In a job: keep the predictions of N people; older ones of the same model and student stay below them.
 
+    Who was erased while the model was at work is left out.
+
     Args:
         cursor: of the running job.
         model: name of the model, such as the run's id.
@@ -47,7 +49,7 @@ def add_many(
         run_id: the run, or None for an imported model.
 
     Returns:
-        N prediction ids.
+        The prediction ids of those who are there, in their order.
 
     Raises:
         InputError: a shape does not fit, or a number is not finite.
@@ -60,7 +62,10 @@ def add_many(
         )
     if len(box_revision) != count or not (np.isfinite(xy).all() and np.isfinite(scores).all()):
         raise InputError("Predictions need a box revision each and finite numbers only.")
-    ids = next_ids(cursor, "prediction_ids", count)
+    persons = [int(value) for value in instance_id]
+    there = people.existing(cursor, persons)
+    kept = [place for place, person in enumerate(persons) if person in there]
+    ids = next_ids(cursor, "prediction_ids", len(kept))
     bulk.insert(
         cursor,
         "predictions",
@@ -68,12 +73,12 @@ def add_many(
             "prediction_id": ("BIGINT", ids),
             "run_id": ("VARCHAR", run_id),
             "model": ("VARCHAR", model),
-            "instance_id": ("BIGINT", [int(value) for value in instance_id]),
-            "box_revision": ("BIGINT", [int(value) for value in box_revision]),
+            "instance_id": ("BIGINT", [persons[place] for place in kept]),
+            "box_revision": ("BIGINT", [int(box_revision[place]) for place in kept]),
             "student": ("VARCHAR", student),
-            "x": ("DOUBLE[]", xy[..., 0].tolist()),
-            "y": ("DOUBLE[]", xy[..., 1].tolist()),
-            "score": ("DOUBLE[]", scores.tolist()),
+            "x": ("DOUBLE[]", xy[kept, :, 0].tolist()),
+            "y": ("DOUBLE[]", xy[kept, :, 1].tolist()),
+            "score": ("DOUBLE[]", scores[kept].tolist()),
             "at": ("TIMESTAMP", now()),
         },
     )
@@ -216,18 +221,21 @@ def accept(
 def save_uncertainties(store: Store, run_id: str, rows: Sequence[Mapping[str, Any]]) -> int:
     """Replace what a run's pool says: instance_id, keypoint, uncertainty, error_probability, distance_px, reason.
 
-    A number that is missing or not finite is kept as unknown. Returns how many rows there are now.
+    A number that is missing or not finite is kept as unknown; who was erased while the pool was made is left out.
+    Returns how many rows there are now.
     """
-    columns: dict[str, tuple[str, Any]] = {
-        "run_id": ("VARCHAR", run_id),
-        "instance_id": ("BIGINT", [int(row["instance_id"]) for row in rows]),
-        "keypoint": ("SMALLINT", [int(row["keypoint"]) for row in rows]),
-        "reason": ("VARCHAR", [row.get("reason") for row in rows]),
-    }
-    for name in ("uncertainty", "error_probability", "distance_px"):
-        columns[name] = ("DOUBLE", [_known(row.get(name)) for row in rows])
 
     def job(cursor: Cursor) -> int:
+        there = people.existing(cursor, [int(row["instance_id"]) for row in rows])
+        kept = [row for row in rows if row["instance_id"] in there]
+        columns: dict[str, tuple[str, Any]] = {
+            "run_id": ("VARCHAR", run_id),
+            "instance_id": ("BIGINT", [int(row["instance_id"]) for row in kept]),
+            "keypoint": ("SMALLINT", [int(row["keypoint"]) for row in kept]),
+            "reason": ("VARCHAR", [row.get("reason") for row in kept]),
+        }
+        for name in ("uncertainty", "error_probability", "distance_px"):
+            columns[name] = ("DOUBLE", [_known(row.get(name)) for row in kept])
         cursor.execute("DELETE FROM uncertainties WHERE run_id = ?", [run_id])
         return bulk.insert(cursor, "uncertainties", columns)
 

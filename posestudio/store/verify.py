@@ -8,6 +8,8 @@ from posestudio.errors import PoseStudioError
 from posestudio.store import journal, snapshots
 from posestudio.store.database import Row, Store
 
+_FATE = """CASE WHEN instance_id IN (SELECT id FROM tombstones WHERE kind = 'person')
+    THEN 'was erased; what is left goes by: posestudio delete ' || instance_id ELSE 'does not exist' END AS fate"""
 _CHECKS: tuple[tuple[str, str], ...] = (
     (
         "the derived label of person {instance_id}, keypoint {keypoint} differs from the journal",
@@ -52,8 +54,14 @@ _CHECKS: tuple[tuple[str, str], ...] = (
         "SELECT image_id, group_id FROM images ANTI JOIN groups USING (group_id) ORDER BY ALL",
     ),
     (
-        "prediction {prediction_id} is of person {instance_id}, who does not exist",
-        "SELECT prediction_id, instance_id FROM predictions ANTI JOIN instances USING (instance_id) ORDER BY ALL",
+        "prediction {prediction_id} is of person {instance_id}, who {fate}",
+        f"""SELECT prediction_id, instance_id, {_FATE} FROM predictions ANTI JOIN instances USING (instance_id)
+        ORDER BY ALL""",
+    ),
+    (
+        "doubts of run {run_id} are of person {instance_id}, who {fate}",
+        f"""SELECT DISTINCT run_id, instance_id, {_FATE} FROM uncertainties ANTI JOIN instances USING (instance_id)
+        ORDER BY ALL""",
     ),
     (
         "keypoint {keypoint} of person {instance_id} is not in the skeleton",

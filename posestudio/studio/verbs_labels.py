@@ -265,6 +265,7 @@ def save_prediction(
             raise InputError(f"A prediction needs {count} points and scores of {name}.")
 
     def job(cursor: Cursor) -> list[int]:
+        people.require_people(cursor, [instance_id])
         return [
             predictions.add_many(
                 cursor, model=run, run_id=run, student=name, instance_id=[person["instance_id"]],

@@ -101,7 +101,8 @@ def test_misfits_are_refused(store, add_people, xy, score):
         )  # fmt: skip
 
 
-def test_uncertainties_are_replaced_by_run(store):
+def test_uncertainties_are_replaced_by_run(store, add_people):
+    add_people(2)
     row = {"instance_id": 1, "keypoint": 3, "uncertainty": 0.5, "reason": "views differ"}
     predictions.save_uncertainties(store, "one", [row, {**row, "instance_id": 2}])
     predictions.save_uncertainties(store, "two", [row])

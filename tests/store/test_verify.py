@@ -49,7 +49,14 @@ def test_a_sound_project(sound):
         ("DELETE FROM instances", "journal row 1 belongs to person 1, who does not exist"),
         ("DELETE FROM images", "person 1 is in image 1, which does not exist"),
         ("DELETE FROM groups", "image 1 is in group 1, which does not exist"),
-        ("UPDATE predictions SET instance_id = 9", "prediction 1 is of person 9"),
+        (
+            "UPDATE predictions SET instance_id = 9",
+            "prediction 1 is of person 9, who does not exist",
+        ),
+        (
+            "INSERT INTO uncertainties (run_id, instance_id, keypoint) VALUES ('run-1', 9, 0)",
+            "doubts of run run-1 are of person 9, who does not exist",
+        ),
         ("UPDATE labels SET keypoint = 99", "keypoint 99 of person 1 is not in the skeleton"),
         ("UPDATE marks SET instance_id = 9", "mark 1 belongs to person 9, who does not exist"),
         ("UPDATE marks SET keypoint = 99", "keypoint 99 of mark 1 is not in the skeleton"),

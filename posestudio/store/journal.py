@@ -4,7 +4,6 @@ Two tabs or people cannot overwrite each other unseen: an edit says the newest r
 is refused when a keypoint of it has moved on. Every row names the row that it follows.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,17 +11,13 @@ from typing import Any
 from posestudio.errors import InputError, NotFound
 from posestudio.store import bulk
 from posestudio.store.database import Cursor, Row, fetch, next_ids, now, plain
+from posestudio.store.fields import Base, base_of, is_finite, require_revision, require_text
 
 STATES = ("open", "placed", "absent")
 REASONS = ("outside", "cannot tell")
 
 MARGIN = 2.0
 """A placed keypoint may lie this many pixels outside its image. Ours."""
-
-TEXT_LENGTH = 200
-
-AFTER = 1000
-"""Edits of one page that a later one may name."""
 
 DERIVED = 'instance_id, keypoint, revision, state, x, y, v, reason, who, "at", origin'
 """Columns of the table `labels`, which follows the journal in the same transaction."""
@@ -74,7 +69,7 @@ def read_edits(
     edits: Sequence[Mapping[str, Any]],
     names: Sequence[str],
     size: tuple[int, int],
-    base_revision: int | None,
+    base: Base,
     run_id: str | None,
 ) -> list[Change]:
     """Check the edits of a client.
@@ -83,7 +78,7 @@ def read_edits(
         edits: as `labels.save_edits` takes them.
         names: the K keypoint names.
         size: (width, height) of the image in pixels.
-        base_revision: for edits that give none of their own.
+        base: newest revisions that the client has seen, for edits that give none of their own.
         run_id: the run whose prediction was seen, or None; for edits that name none of their own.
 
     Raises:
@@ -91,7 +86,7 @@ def read_edits(
     """
     if not isinstance(edits, (list, tuple)) or not edits:
         raise InputError("An edit needs a list with at least one keypoint.")
-    changes = [_change(edit, names, size, base_revision, run_id) for edit in edits]
+    changes = [_change(edit, names, size, base, run_id) for edit in edits]
     seen = [change.keypoint for change in changes]
     if len(set(seen)) != len(seen):
         twice = next(k for k in seen if seen.count(k) > 1)
@@ -122,8 +117,10 @@ def labels_of(cursor: Cursor, instance_id: int) -> list[Row]:
     return [{key: row[key] for key in row if key != "instance_id"} for row in rows]
 
 
-def newer(cursor: Cursor, instance_id: int, base: int | None, own: set[int]) -> list[Row]:
-    """Labels of a person after `base`, those of the keypoints `own` left out; none without a base."""
+def newer(cursor: Cursor, instance_id: int, base: Base, own: set[int]) -> list[Row]:
+    """Labels of a person after the newest of `base`, those of the keypoints `own` left out; none without a base."""
+    if isinstance(base, Mapping):
+        base = max(base.values(), default=None)
     return [
         row
         for row in labels_of(cursor, instance_id)
@@ -250,9 +247,7 @@ def last_edit(cursor: Cursor, instance_id: int, author: str | None = None) -> st
     return found[0]
 
 
-def before(
-    cursor: Cursor, edit_id: str, instance_id: int, base_revision: int | None
-) -> list[Change]:
+def before(cursor: Cursor, edit_id: str, instance_id: int, base: Base) -> list[Change]:
     """The changes that bring back what the keypoints of a person were before an edit."""
     rows = cursor.execute(
         """SELECT e.keypoint, coalesce(old.state, 'open'), old.x, old.y, coalesce(old.v, 0), old.reason, old.run_id
@@ -260,7 +255,7 @@ def before(
         WHERE e.edit_id = ? AND e.instance_id = ? ORDER BY e.revision""",
         [edit_id, instance_id],
     ).fetchall()
-    return [Change(*row, base=base_revision) for row in rows]
+    return [Change(*row, base=base_of(base, row[0])) for row in rows]
 
 
 def touched(cursor: Cursor, edit_id: str) -> dict[int, int]:
@@ -283,54 +278,6 @@ def _revisions(cursor: Cursor, edit_ids: Sequence[str]) -> set[int]:
     return {row[0] for row in rows}
 
 
-def require_text(value: Any, name: str) -> str:
-    """A short text, such as an edit_id.
-
-    Raises:
-        InputError: it is empty or longer than TEXT_LENGTH.
-    """
-    if not isinstance(value, str) or not 0 < len(value) <= TEXT_LENGTH:
-        raise InputError(
-            f"{name} must be a text of 1 to {TEXT_LENGTH} characters, got {value!r:.{TEXT_LENGTH}}."
-        )
-    return value
-
-
-def require_after(value: Any) -> tuple[str, ...]:
-    """Edit ids that come before this one: None, or a list of at most AFTER texts.
-
-    Raises:
-        InputError: it is neither.
-    """
-    if value is None:
-        return ()
-    if not isinstance(value, (list, tuple)) or len(value) > AFTER:
-        raise InputError(f"after must be a list of at most {AFTER} edit ids, got {value!r:.200}.")
-    return tuple(require_text(one, "after") for one in value)
-
-
-def require_revision(value: Any) -> int | None:
-    """A base revision: None, or a whole number from 0.
-
-    Raises:
-        InputError: it is neither.
-    """
-    if value is not None and (type(value) is not int or value < 0):
-        raise InputError(f"base_revision must be a whole number from 0, got {value!r}.")
-    return value
-
-
-def require_seconds(value: Any) -> float | None:
-    """Time spent: None, or a finite number from 0.
-
-    Raises:
-        InputError: it is neither.
-    """
-    if value is not None and (not _finite(value) or value < 0):
-        raise InputError(f"seconds must be a finite number from 0, got {value!r}.")
-    return None if value is None else float(value)
-
-
 def is_inside(x: float, y: float, size: tuple[int, int]) -> bool:
     """Whether a point lies in an image of (width, height) pixels, or at most MARGIN outside."""
     return all(
@@ -343,7 +290,7 @@ def _change(
     edit: Mapping[str, Any],
     names: Sequence[str],
     size: tuple[int, int],
-    base_revision: int | None,
+    base: Base,
     run_id: str | None,
 ) -> Change:
     if not isinstance(edit, Mapping) or not _FIELDS >= set(edit):
@@ -351,7 +298,7 @@ def _change(
     keypoint = _keypoint(edit.get("keypoint"), names)
     where = names[keypoint]
     state, v, reason = edit.get("state"), edit.get("v"), edit.get("reason")
-    base = require_revision(edit.get("base_revision", base_revision))
+    seen = base_of(require_revision(edit.get("base_revision", base)), keypoint)
     run_id = edit.get("run_id", run_id)
     if run_id is not None:
         require_text(run_id, "run_id")
@@ -363,7 +310,7 @@ def _change(
                 f"{where}: a placed keypoint has v 1 (hidden) or 2 (visible) and no reason; got v {v!r}."
             )
         x, y = _point(edit.get("x"), edit.get("y"), size, where)
-        return Change(keypoint, "placed", x, y, v, None, run_id, base)
+        return Change(keypoint, "placed", x, y, v, None, run_id, seen)
     if v not in (None, 0) or isinstance(v, bool):
         raise InputError(f"{where}: a keypoint that is not placed has v 0, got {v!r}.")
     if state == "absent" and reason not in REASONS:
@@ -372,7 +319,7 @@ def _change(
         )
     if state == "open" and reason is not None:
         raise InputError(f"{where}: an open keypoint has no reason, got {reason!r}.")
-    return Change(keypoint, state, None, None, 0, reason, run_id, base)
+    return Change(keypoint, state, None, None, 0, reason, run_id, seen)
 
 
 def _keypoint(given: Any, names: Sequence[str]) -> int:
@@ -384,7 +331,7 @@ def _keypoint(given: Any, names: Sequence[str]) -> int:
 
 
 def _point(x: Any, y: Any, size: tuple[int, int], where: str) -> tuple[float, float]:
-    if not (_finite(x) and _finite(y)):
+    if not (is_finite(x) and is_finite(y)):
         raise InputError(f"{where}: x and y must be finite numbers, got {x!r}, {y!r}.")
     if not is_inside(x, y, size):
         raise InputError(
@@ -392,8 +339,3 @@ def _point(x: Any, y: Any, size: tuple[int, int], where: str) -> tuple[float, fl
             "Declare it absent with the reason 'outside' instead."
         )
     return float(x), float(y)
-
-
-def _finite(value: Any) -> bool:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return number and abs(value) < 1e9 and math.isfinite(value)

@@ -11,6 +11,13 @@ from typing import Any
 from posestudio.errors import InputError
 from posestudio.store import bulk, journal, people
 from posestudio.store.database import Cursor, Row, Store, fetch, next_ids, now
+from posestudio.store.fields import (
+    Base,
+    require_after,
+    require_revision,
+    require_seconds,
+    require_text,
+)
 from posestudio.store.journal import Conflict
 from posestudio.store.people import require_who
 
@@ -103,7 +110,7 @@ def save_edits(
     *,
     who: str,
     edit_id: str,
-    base_revision: int | None,
+    base_revision: Base,
     origin: str = "edit",
     queued_for: str | None = None,
     seconds: float | None = None,
@@ -120,7 +127,8 @@ def save_edits(
             before the shared ones.
         who: name of the person who edits.
         edit_id: the client's id of this edit; the same one again changes nothing and returns the first answer.
-        base_revision: newest revision of these keypoints that the client has seen; None skips the check (scripts).
+        base_revision: newest revision of these keypoints that the client has seen: one number, or one for each keypoint
+            by its index (0 for those that are not named); None skips the check (scripts).
         origin: "edit" or "accept" (a prediction was taken over).
         queued_for: why the person was in the queue.
         seconds: time that was spent on it.
@@ -138,7 +146,7 @@ def save_edits(
     context = deed(
         instance_id, who, origin, edit_id, queued_for=queued_for, seconds=seconds, after=after
     )
-    names, base = store.require_skeleton().keypoints, journal.require_revision(base_revision)
+    names, base = store.require_skeleton().keypoints, require_revision(base_revision)
     return store.write(lambda cursor: append_edits(cursor, context, edits, names, base, run_id))
 
 
@@ -163,10 +171,10 @@ def deed(
         instance_id,
         require_who(who),
         origin,
-        journal.require_text(edit_id, "edit_id"),
-        None if queued_for is None else journal.require_text(queued_for, "queued_for"),
-        journal.require_seconds(seconds),
-        after=journal.require_after(after),
+        require_text(edit_id, "edit_id"),
+        None if queued_for is None else require_text(queued_for, "queued_for"),
+        require_seconds(seconds),
+        after=require_after(after),
     )
 
 
@@ -175,7 +183,7 @@ def append_edits(
     context: journal.Context,
     edits: Sequence[Mapping[str, Any]],
     names: Sequence[str],
-    base: int | None,
+    base: Base,
     run_id: str | None,
 ) -> Row:
     """`save_edits` in a job."""
@@ -195,7 +203,7 @@ def undo(
     *,
     who: str,
     edit_id: str,
-    base_revision: int | None = None,
+    base_revision: Base = None,
     after: Sequence[str] | None = None,
     undoes: str | None = None,
     own: bool = False,
@@ -214,10 +222,10 @@ def undo(
         Conflict: somebody changed these keypoints after base_revision, or those of the other person since.
     """
     context = journal.Context(
-        instance_id, require_who(who), "undo", journal.require_text(edit_id, "edit_id"),
-        after=journal.require_after(after),
+        instance_id, require_who(who), "undo", require_text(edit_id, "edit_id"),
+        after=require_after(after),
     )  # fmt: skip
-    base = journal.require_revision(base_revision)
+    base = require_revision(base_revision)
     names = store.require_skeleton().keypoints
 
     def job(cursor: Cursor) -> Row:

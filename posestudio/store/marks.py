@@ -12,6 +12,7 @@ from typing import Any
 from posestudio.errors import InputError
 from posestudio.store import journal
 from posestudio.store.database import Cursor, Row, Store, fetch, next_ids, now, plain
+from posestudio.store.fields import require_text
 from posestudio.store.people import require_who
 
 KINDS = ("skip", "cannot_tell", "flag", "unflag", "comment", "seen")
@@ -74,7 +75,7 @@ def add(
         InputError: the kind, the text or the keypoint is not valid, or the edit_id was used for another person.
     """
     name, text = require_who(who), _text(kind, text)
-    journal.require_text(edit_id, "edit_id")
+    require_text(edit_id, "edit_id")
     count = len(store.require_skeleton().keypoints)
     if keypoint is not None and (type(keypoint) is not int or not 0 <= keypoint < count):
         raise InputError(f"A mark's keypoint is an index from 0 to {count - 1}, got {keypoint!r}.")
@@ -91,7 +92,7 @@ def undo(store: Store, instance_id: int, undoes: str, *, who: str, edit_id: str)
         NotFound: no such person. InputError: the edit_id was used for another edit.
     """
     name = require_who(who)
-    journal.require_text(edit_id, "edit_id")
+    require_text(edit_id, "edit_id")
 
     def job(cursor: Cursor) -> Row | None:
         made = "SELECT 1 FROM marks WHERE instance_id = ? AND edit_id = ?"

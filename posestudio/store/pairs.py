@@ -6,6 +6,7 @@ from dataclasses import replace
 from posestudio.errors import InputError, NotFound
 from posestudio.store import journal, people
 from posestudio.store.database import Cursor, Row, Store, fetch
+from posestudio.store.fields import Base, base_of, require_after, require_revision, require_text
 from posestudio.store.journal import Change, Context
 
 
@@ -16,7 +17,7 @@ def merge(
     *,
     who: str,
     edit_id: str,
-    base_revision: int | None = None,
+    base_revision: Base = None,
     after: Sequence[str] | None = None,
 ) -> Row:
     """Take a duplicate out: placed keypoints that the other person lacks go over, and the duplicate is hidden.
@@ -29,7 +30,7 @@ def merge(
         into: the person who stays.
         who: name of the person who decides.
         edit_id: the client's id of this deed; the same again changes nothing.
-        base_revision: newest label revision of the duplicate that the client has seen; None skips the check.
+        base_revision: as in `labels.save_edits`, of the duplicate.
         after: as in `labels.save_edits`.
 
     Returns:
@@ -40,7 +41,7 @@ def merge(
         InputError: the two are not in one image, or one of them is hidden already.
     """
     context = _context(into, who, edit_id, after)
-    base, names = journal.require_revision(base_revision), store.require_skeleton().keypoints
+    base, names = require_revision(base_revision), store.require_skeleton().keypoints
 
     def job(cursor: Cursor) -> Row:
         if _done(cursor, edit_id, instance_id):
@@ -67,7 +68,7 @@ def hand(
     *,
     who: str,
     edit_id: str,
-    base_revision: int | None = None,
+    base_revision: Base = None,
     after: Sequence[str] | None = None,
 ) -> Row:
     """Hand placed keypoints to another person of the image: there they are placed, here they are open again.
@@ -81,7 +82,7 @@ def hand(
         keypoints: indices.
         who: name of the person who decides.
         edit_id: the client's id of this deed; the same again changes nothing.
-        base_revision: newest label revision of the giver that the client has seen; None skips the check.
+        base_revision: as in `labels.save_edits`, of the giver.
         after: as in `labels.save_edits`.
 
     Returns:
@@ -92,7 +93,7 @@ def hand(
         InputError: the two are not in one image, one is hidden, or a keypoint is not placed.
     """
     context = _context(instance_id, who, edit_id, after)
-    base, names = journal.require_revision(base_revision), store.require_skeleton().keypoints
+    base, names = require_revision(base_revision), store.require_skeleton().keypoints
     wanted = _indices(keypoints, names)
 
     def job(cursor: Cursor) -> Row:
@@ -104,7 +105,7 @@ def hand(
             if missing:
                 said = ", ".join(names[k] for k in missing)
                 raise InputError(f"Person {instance_id} has no placed {said} to hand over.")
-            given = [Change(k, "open", base=base) for k in wanted]
+            given = [Change(k, "open", base=base_of(base, k)) for k in wanted]
             saved = journal.append(cursor, context, given, names)
             theirs = replace(context, instance_id=to)
             journal.append(cursor, theirs, [_placed(own[k]) for k in wanted], names)
@@ -117,8 +118,8 @@ def hand(
 
 def _context(instance_id: int, who: str, edit_id: str, after: Sequence[str] | None) -> Context:
     return Context(
-        instance_id, people.require_who(who), "edit", journal.require_text(edit_id, "edit_id"),
-        after=journal.require_after(after),
+        instance_id, people.require_who(who), "edit", require_text(edit_id, "edit_id"),
+        after=require_after(after),
     )  # fmt: skip
 
 
@@ -142,12 +143,11 @@ def _require_pair(cursor: Cursor, first: int, second: int) -> None:
 
 
 def _require_seen(
-    cursor: Cursor, context: Context, rows: Sequence[Row], base: int | None, names: Sequence[str]
+    cursor: Cursor, context: Context, rows: Sequence[Row], base: Base, names: Sequence[str]
 ) -> None:
     """See that the author knows all these labels, by the rule of an edit that would leave them as they are."""
     kept = [
-        Change(r["keypoint"], r["state"], r["x"], r["y"], r["v"], r["reason"], base=base)
-        for r in rows
+        Change(row["keypoint"], row["state"], base=base_of(base, row["keypoint"])) for row in rows
     ]
     journal.require_seen(cursor, context, kept, names)
 

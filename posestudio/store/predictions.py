@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from posestudio.errors import InputError, NotFound
-from posestudio.store import bulk, journal, labels, people
+from posestudio.store import bulk, fields, journal, labels, people
 from posestudio.store.database import Cursor, Row, Store, fetch, next_ids, now
 
 _EACH = """
@@ -163,7 +163,7 @@ def accept(
     *,
     who: str,
     edit_id: str,
-    base_revision: int | None,
+    base_revision: fields.Base,
     keypoints: Sequence[int] | None = None,
     leave: Sequence[int] = (),
     queued_for: str | None = None,
@@ -198,7 +198,7 @@ def accept(
     context = labels.deed(
         instance_id, who, "accept", edit_id, queued_for=queued_for, seconds=seconds, after=after
     )
-    names, base = store.require_skeleton().keypoints, journal.require_revision(base_revision)
+    names, base = store.require_skeleton().keypoints, fields.require_revision(base_revision)
 
     def job(cursor: Cursor) -> Row:
         done = journal.earlier(cursor, context)

@@ -7,6 +7,7 @@ from posestudio.config import unknown
 from posestudio.errors import InputError, NotFound
 from posestudio.store import labels, marks, pairs, people, predictions
 from posestudio.store.database import Cursor, Store
+from posestudio.store.fields import Base
 from posestudio.studio import standing, verbs_runs
 
 Record = dict[str, Any]
@@ -18,7 +19,7 @@ def label(
     edits: list[Record],
     who: str,
     edit_id: str | None = None,
-    base_revision: int | None = None,
+    base_revision: Base = None,
     queued_for: str | None = None,
     seconds: float | None = None,
     run_id: str | None = None,
@@ -48,7 +49,7 @@ def accept(
     run: str | None = None,
     student: str | None = None,
     keypoints: list[int | str] | None = None,
-    base_revision: int | None = None,
+    base_revision: Base = None,
     queued_for: str | None = None,
     seconds: float | None = None,
     prediction_id: int | None = None,
@@ -65,7 +66,7 @@ def accept(
         run: run or imported model; the newest prediction when absent.
         student: "a", "b" or "ensemble"; the ensemble when absent.
         keypoints: indices or names.
-        base_revision: newest revision that the client has seen; None skips the check.
+        base_revision: as in `labels.save_edits`.
         queued_for: why the person was in the queue.
         seconds: time spent.
         prediction_id: this very prediction, as the client has seen it, instead of the newest.
@@ -129,7 +130,7 @@ def undo(
     instance_id: int,
     who: str,
     edit_id: str | None = None,
-    base_revision: int | None = None,
+    base_revision: Base = None,
     after: list[str] | None = None,
     undoes: str | None = None,
     own: bool = False,
@@ -141,7 +142,7 @@ def undo(
         instance_id: the person.
         who: name of the person who takes it back.
         edit_id: the client's id of this deed; the same again changes nothing.
-        base_revision: newest revision that the client has seen; None skips the check.
+        base_revision: as in `labels.save_edits`.
         after: earlier edits of the same page, see `labels.save_edits`.
         undoes: the edit to take back, which may also have been a mark; the last one of the labels when absent.
         own: without `undoes`, only an edit of `who` that nobody else has built on.
@@ -200,7 +201,7 @@ def merge(
     into: int,
     who: str,
     edit_id: str | None = None,
-    base_revision: int | None = None,
+    base_revision: Base = None,
     after: list[str] | None = None,
 ) -> Record:
     """Take a duplicate out, its placed keypoints that the other person lacks go over; see `pairs.merge`."""
@@ -217,7 +218,7 @@ def hand(
     keypoints: list[int | str],
     who: str,
     edit_id: str | None = None,
-    base_revision: int | None = None,
+    base_revision: Base = None,
     after: list[str] | None = None,
 ) -> Record:
     """Hand placed keypoints to another person of the image; see `pairs.hand`."""

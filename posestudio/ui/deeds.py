@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from posestudio.errors import InputError
-from posestudio.store.journal import require_text
+from posestudio.store.fields import require_text
 from posestudio.studio.studio import Studio
 
 Edit = Mapping[str, Any]

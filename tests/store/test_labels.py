@@ -17,7 +17,7 @@ def placed(keypoint, x: Any = 20.0, y: Any = 30.0, v: Any = 2, **more) -> dict[s
     return {"keypoint": keypoint, "state": "placed", "x": x, "y": y, "v": v, **more}
 
 
-def save(store, person, *edits, edit_id, base: int | None = 0, who="ann", **more):
+def save(store, person, *edits, edit_id, base: Any = 0, who="ann", **more):
     return labels.save_edits(
         store, person, list(edits), who=who, edit_id=edit_id, base_revision=base, **more
     )
@@ -83,6 +83,48 @@ def test_an_edit_may_carry_a_base_of_its_own(store, add_people):
     save(store, person, placed("nose"), edit_id="e1")
     with pytest.raises(Conflict):
         save(store, person, placed("nose", base_revision=0), edit_id="e2", base=BIG)
+
+
+def test_an_undo_knows_of_each_keypoint_what_its_author_has_seen(store, add_people):
+    """Ann places three keypoints, Bob moves one of them, and Ann goes on with another: her base is not his."""
+    (person,) = add_people(1)
+    first = save(store, person, *map(placed, (0, 1, 2)), edit_id="e1")["revision"]
+    seen: dict[int, int] = dict.fromkeys((0, 1, 2), first)
+    save(store, person, placed(0, x=40), edit_id="e2", base=first, who="bob")
+    seen[1] = save(store, person, placed(1, x=50), edit_id="e3", base=first)["revision"]
+    one: dict[str, Any] = {"who": "ann", "edit_id": "u1", "undoes": "e3"}
+    seen[1] = labels.undo(store, person, base_revision={1: seen[1]}, **one)["revision"]
+    whole: dict[str, Any] = {"who": "ann", "edit_id": "u2", "undoes": "e1"}
+    for known in (seen, {1: seen[1], 2: first}):
+        with pytest.raises(Conflict, match="nose.*bob"):
+            labels.undo(store, person, base_revision=known, **whole)
+    assert now(store, person)[0]["x"] == 40 and now(store, person)[1]["x"] == 20
+    newest = now(store, person)[0]["revision"]
+    assert labels.undo(store, person, base_revision={**seen, 0: newest}, **whole)["undone"] == "e1"
+    assert_derived_equals_journal(store)
+
+
+def test_an_edit_may_name_the_bases_of_its_keypoints(store, add_people):
+    (person,) = add_people(1)
+    first = save(store, person, placed(0), placed(1), edit_id="e1")["revision"]
+    second = save(store, person, placed(0, x=40), edit_id="e2", base=first, who="bob")["revision"]
+    for known in ({"0": first, "1": BIG}, {1: BIG}, {}):
+        with pytest.raises(Conflict, match="bob"):
+            save(store, person, placed(0), placed(1), edit_id="e3", base=known)
+    told = save(store, person, placed(1, x=2), edit_id="e4", base={"1": first})
+    assert [row["keypoint"] for row in told["others"]] == [0]
+    assert save(store, person, placed(0, x=3), edit_id="e5", base={"0": second})["others"]
+    for wrong in (
+        {"nose": 1},
+        {"-1": 1},
+        {"0": -1},
+        {0: True},
+        {0: None},
+        {True: 1},
+        {"9" * 5000: 1},
+    ):
+        with pytest.raises(InputError, match="base_revision"):
+            save(store, person, placed(0), edit_id="e6", base=wrong)
 
 
 def test_undo_goes_back_edit_by_edit(store, add_people):

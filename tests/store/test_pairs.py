@@ -135,6 +135,20 @@ def test_labels_that_the_author_has_not_seen_are_a_conflict(store, pair):
     )
 
 
+def test_what_was_seen_counts_for_each_keypoint(store, pair):
+    """The newest revision that somebody has seen says nothing of the other keypoints."""
+    keeper, duplicate, _ = pair
+    first = place(store, duplicate, 0, 1, edit_id="a")["revision"]
+    place(store, duplicate, 0, edit_id="b", x=60.0)
+    seen = {0: first, 1: place(store, duplicate, 1, edit_id="c", x=50.0)["revision"]}
+    with pytest.raises(Conflict, match="nose"):
+        pairs.hand(store, duplicate, keeper, [0, 1], who="x", edit_id="h", base_revision=seen)
+    with pytest.raises(Conflict, match="nose"):
+        pairs.merge(store, duplicate, keeper, who="x", edit_id="m", base_revision=seen)
+    assert pairs.hand(store, duplicate, keeper, [1], who="x", edit_id="h", base_revision=seen)
+    assert states(store, keeper) == {1: ("placed", 50.0)}
+
+
 def test_pairs_that_are_none_are_refused_and_change_nothing(store, pair):
     first, second, elsewhere = pair
     place(store, first, 0, edit_id="a")

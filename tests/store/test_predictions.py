@@ -1,6 +1,7 @@
 """Predictions are not labels, know the box they were made with, and become labels only by accept."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -68,6 +69,22 @@ def test_accept_all_can_be_repeated(store, add_people):
     assert predictions.accept(store, person, prediction, **call)["repeated"]
     with pytest.raises(InputError, match="no keypoint to accept"):
         predictions.accept(store, person, prediction, **{**call, "edit_id": "e2"})
+
+
+def test_accept_knows_of_each_keypoint_what_its_author_has_seen(store, add_people):
+    (person,) = add_people(1)
+    (prediction,) = predict(store, [person])
+    nose = {"keypoint": 0, "state": "placed", "x": 5, "y": 5, "v": 1}
+    labels.save_edits(store, person, [nose], who="bob", edit_id="e0", base_revision=0)
+    eye = {**nose, "keypoint": 1}
+    newest = labels.save_edits(store, person, [eye], who="a", edit_id="e1", base_revision=0)[
+        "revision"
+    ]
+    call: dict[str, Any] = {"who": "a", "edit_id": "e2", "keypoints": [0, 1]}
+    with pytest.raises(labels.Conflict, match="nose.*bob"):
+        predictions.accept(store, person, prediction, base_revision={0: 0, 1: newest}, **call)
+    call["keypoints"] = [1]
+    assert predictions.accept(store, person, prediction, base_revision={1: newest}, **call)
 
 
 def test_points_outside_the_image_are_not_accepted(store, add_people):

@@ -204,6 +204,24 @@ def test_somebody_elses_edit_is_a_conflict_with_the_newest_document(page, made, 
     assert batch[1]["document"]["revision"] == batch[0]["revision"] > other["revision"]
 
 
+def test_a_keypoint_that_somebody_else_moved_is_not_undone_with_those_beside_it(page, made):
+    person, bob = made.open[0], Page(page.client, "bob")
+    first = page.do(person, "accept", keypoints=[0, 1, 2], base_revision={"0": 0, "1": 0, "2": 0})
+    accepted, seen = f"ann-{page.made}", dict.fromkeys(map(str, range(3)), first["revision"])
+    bob.do(person, "label", labels=[placed(0, x=90.0)], base_revision=first["revision"])
+    mine = page.edit(person, "label", labels=[placed(1)], base_revision={"1": seen["1"]})
+    seen["1"] = page.send(mine)[0]["revision"]
+    back = page.do(person, "undo", undoes=mine["edit_id"], base_revision={"1": seen["1"]})
+    seen["1"] = back["revision"]
+    refused = page.do(person, "undo", undoes=accepted, base_revision=seen)
+    assert refused["error"]["kind"] == "conflict" and "bob" in refused["error"]["message"]
+    assert (
+        refused["document"]["keypoints"][0]["x"]
+        == 90.0
+        == page.document(person)["keypoints"][0]["x"]
+    )
+
+
 def test_accept_all_leaves_what_is_likely_wrong(page, made):
     person = made.open[0]
     edit = page.edit(person, "accept", base_revision=0, seconds=2)
@@ -527,6 +545,8 @@ WRONG = [
     {"deed": "label", "labels": [placed(0), placed(0)]},
     {"deed": "label", "labels": [placed(0, colour=1)]},
     {"deed": "label", "labels": [placed(0)], "base_revision": -1},
+    {"deed": "label", "labels": [placed(0)], "base_revision": {"nose": 1}},
+    {"deed": "undo", "base_revision": [1]},
     {"deed": "label", "labels": [placed(0)], "seconds": -1},
     {"deed": "label", "labels": [placed(0)], "after": "abc"},
     {"deed": "label", "labels": [placed(0)], "after": [1]},

@@ -545,14 +545,14 @@ export const tests = {
     const server = makeServer();
     server.up = false;
     const outbox = makeOutbox(server);
-    const first = outbox.add(label(1, 0, 1), { bases: { 0: 7 } });
+    const first = outbox.add(label(1, 0, 1), { bases: { 0: 7 }, effect: [{ keypoint: 0 }] });
     outbox.add(label(1, 0, 2), { bases: { 0: 7 }, follows: [first.edit.edit_id] });
     outbox.add(label(1, 5, 3), { bases: { 5: 3 }, follows: [first.edit.edit_id] });
     outbox.add(label(1, 0, 4), { bases: { 0: 7 } }); // made without a look at the others, as in another tab
     await quiet(outbox);
     server.up = true;
     await quiet(outbox);
-    equal(server.saved.map((edit) => edit.labels[0].base_revision), [7, 101, 3, 7]);
+    equal(server.saved.map((edit) => edit.base_revision), [{ 0: 7 }, { 0: 101 }, { 5: 3 }, { 0: 7 }]);
     equal(server.saved[1].after, [first.edit.edit_id]);
     assert(server.requests >= 4, "two edits of one person never travel together");
   },
@@ -683,7 +683,7 @@ export const tests = {
 
   an_edit_on_the_wire_says_what_it_follows() {
     const entry = { edit: { deed: "undo", undoes: "a", instance_id: 1 }, bases: { 3: 9, 4: null }, follows: ["x"] };
-    equal(onTheWire(entry), { deed: "undo", undoes: "a", instance_id: 1, after: ["x"], base_revision: 9 });
+    equal(onTheWire(entry), { deed: "undo", undoes: "a", instance_id: 1, base_revision: { 3: 9, 4: 0 }, after: ["x"] });
     equal(onTheWire({ edit: { deed: "mark" }, bases: {}, follows: [] }), { deed: "mark", after: [] });
   },
 
@@ -816,6 +816,55 @@ export const tests = {
     await quiet(page.outbox);
     const [hand, undo] = server.saved.slice(-2);
     equal([hand.deed, undo.deed, undo.undoes], ["hand", "undo", hand.edit_id]);
+  },
+
+  async what_is_taken_back_says_of_each_keypoint_what_was_seen() {
+    const server = makeServer();
+    const page = await makePage(server);
+    const bases = () => server.saved.map((edit) => edit.base_revision);
+    page.deeds.accept([0, 1]);
+    await quiet(page.outbox);
+    drag(page, 1, 20);
+    await quiet(page.outbox);
+    for (let i = 0; i < 2; i += 1) {
+      page.deeds.step(true);
+      await quiet(page.outbox);
+    }
+    equal(bases(), [{ 0: 0, 1: 0 }, { 1: 101 }, { 1: 102 }, { 0: 101, 1: 103 }], "nose is as old as it was");
+    WHOLE.hand(page.deeds, 8, [L_WRIST]);
+    await quiet(page.outbox);
+    equal(bases().at(-1), { 9: 0 });
+    drag(page, R_WRIST, 5);
+    await quiet(page.outbox);
+    await WHOLE.merge(page.deeds, 8, async () => true);
+    equal([page.outbox.waiting()[0].bases[9], page.outbox.waiting()[0].bases[10]], [105, 106]);
+  },
+
+  async a_merge_is_taken_back_as_it_was_seen() {
+    const server = makeServer();
+    const post = server.post;
+    server.post = async (edits) => {
+      const { results } = await post(edits);
+      return { results: results.map((result) => ({ ...result, moved: [L_WRIST] })) };
+    };
+    const page = await makePage(server);
+    await WHOLE.merge(page.deeds, 8, async () => true);
+    await quiet(page.outbox);
+    server.document = () => ({ ...makeDocument({ labels: { 9: placedAt(5, 5, 2, 77) } }), instance_id: 8 });
+    await page.people.get(8);
+    page.deeds.step(true);
+    await quiet(page.outbox);
+    const { deed, instance_id: whose, base_revision: seen } = server.saved.at(-1);
+    equal([deed, whose, seen], ["undo", 8, { 9: 77 }]);
+  },
+
+  async an_undo_of_an_earlier_sitting_makes_no_keypoint_newer_than_it_was_seen() {
+    const server = makeServer();
+    const page = await makePage(server);
+    page.people.server = { get: () => new Promise(() => {}) }; // what the undo did is not here yet
+    page.deeds.step(true);
+    await quiet(page.outbox);
+    equal([server.saved[0].base_revision[R_WRIST], page.person.bases([R_WRIST])], [0, { 10: 0 }]);
   },
 
   async an_edit_names_the_run_only_where_its_prediction_was_shown() {
@@ -1140,7 +1189,7 @@ export const tests = {
     await quiet(page.outbox);
     drag(page, L_WRIST, 5);
     await quiet(page.outbox);
-    equal(server.saved.map((edit) => edit.labels[0].base_revision), [0, 101]);
+    equal(server.saved.map((edit) => edit.base_revision), [{ 9: 0 }, { 9: 101 }]);
     assert(Date.now() - page.people.here(7).at > 10_000, "asked for again when it is opened");
   },
 

@@ -129,7 +129,7 @@ export class Deeds {
     else page.history.redo(id, { deed: "undo", undoes: id });
     const changes = back ? entry.before : entry.after;
     const keypoints = changes.map((change) => change.keypoint);
-    const bases = person.bases(entry.deed === "undo" ? this.#all : keypoints);
+    const bases = this.#bases(entry, keypoints, back);
     person.apply(changes, { who: page.who, at: new Date().toISOString(), origin: back ? "undo" : "edit" });
     const edit = back ? entry.back : { edit_id: id, deed: entry.deed, ...entry.more };
     page.send({ instance_id: entry.instance, ...edit }, { bases, effect: changes });
@@ -141,6 +141,12 @@ export class Deeds {
     const words = entry.words ?? listed(keypoints.map((k) => spoken(person.names[k])));
     this.say(`${back ? "Undone" : "Done again"}: ${words}`);
     this.redraw();
+  }
+
+  /** What is known of the keypoints that taking an edit back, or doing it again, changes. */
+  #bases({ deed, moved, more }, keypoints, back) {
+    if (deed === "merge" && back) return this.page.people.here(more.into)?.person.bases(moved ?? []) ?? {};
+    return this.person.bases(["undo", "merge"].includes(deed) ? this.#all : keypoints);
   }
 
   // Gestures: one edit from the press to the release, whatever happens in between.

@@ -17,6 +17,9 @@ const MOST_KNOWN = 500;
 /** The people that an edit touches; two edits of one person never travel together. */
 export const touched = (edit) => [edit.instance_id, edit.into, edit.to].filter((id) => id !== undefined && id !== null);
 
+/** The keypoints that an entry changes, as far as its author knows: who undoes an earlier sitting sees that later. */
+export const changed = ({ effect }) => effect.map(({ keypoint }) => keypoint);
+
 export class Outbox extends EventTarget {
   #memory = new Map();
   #parsed = new Map(); // key -> [text, entry], so that what waits is not parsed at every look
@@ -170,9 +173,9 @@ export class Outbox extends EventTarget {
     this.#news(entry, result);
   }
 
-  /** Edits made on top of a saved one follow its revision. */
+  /** Edits made on top of a saved one follow its revision where it changed a keypoint. */
   #rebase(saved, revision) {
-    const own = Object.keys(saved.bases);
+    const own = changed(saved);
     for (const entry of this.waiting(saved.edit.instance_id)) {
       if (!entry.follows.includes(saved.edit.edit_id)) continue;
       for (const k of own) if (k in entry.bases) entry.bases[k] = Math.max(entry.bases[k] ?? 0, revision);
@@ -268,13 +271,9 @@ function parsed(text) {
   }
 }
 
-/** An edit as the server takes it: the revisions that it follows, and the edits before it that its author knew. */
+/** An edit as the server takes it: the revision of each keypoint that its author has seen, and the edits before it. */
 export function onTheWire({ edit, bases, follows }) {
-  const known = Object.values(bases).map((value) => value ?? 0);
-  const whole = { ...edit, after: follows.slice(-MOST_KNOWN) };
-  if (known.length) whole.base_revision = Math.max(...known);
-  if (edit.deed === "label") {
-    whole.labels = edit.labels.map((label) => ({ ...label, base_revision: bases[label.keypoint] ?? 0 }));
-  }
-  return whole;
+  const known = Object.entries(bases).map(([k, revision]) => [k, revision ?? 0]);
+  const seen = known.length ? { base_revision: Object.fromEntries(known) } : {};
+  return { ...edit, ...seen, after: follows.slice(-MOST_KNOWN) };
 }

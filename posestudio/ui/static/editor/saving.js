@@ -2,7 +2,7 @@
 
 import { clock, count, few, spoken } from "./dom.js";
 import { conflicts } from "./conflicts.js";
-import { touched } from "./outbox.js";
+import { changed, touched } from "./outbox.js";
 import { drawHistory } from "./panel.js";
 
 /** Deeds after which others in the photo look different. */
@@ -30,21 +30,22 @@ export function drawSaved({ outbox, part }) {
   part.saved.className = `pe-saved ${kind}`;
 }
 
-function saved(page, { entry: { edit, bases, effect }, result, foreign }) {
+function saved(page, { entry, result, foreign }) {
+  const { edit, effect } = entry;
   const shown = page.person?.id;
-  const changed = foreign ? touched(edit) : []; // by another page: their revisions count here once they are seen
+  const others = foreign ? touched(edit) : []; // by another page: their revisions count here once they are seen
   if (Number.isInteger(result.revision)) {
-    const keypoints = foreign ? [] : Object.keys(bases).map(Number);
-    page.people.saved(edit.instance_id, keypoints, result.revision, { at: result.saved_at });
+    page.people.saved(edit.instance_id, foreign ? [] : changed(entry), result.revision, { at: result.saved_at });
   }
-  for (const id of changed) if (id !== shown) page.people.forget(id);
-  const mine = page.history.done.find((entry) => entry.edit_id === edit.edit_id);
+  for (const id of others) if (id !== shown) page.people.forget(id);
+  const mine = page.history.done.find((one) => one.edit_id === edit.edit_id);
   if (edit.deed === "merge" && mine) {
+    mine.moved = result.moved ?? [];
     mine.back = result.moved?.length ? { deed: "undo", instance_id: edit.into, undoes: edit.edit_id } : { deed: "restore" };
   }
   if (edit.deed === "undo" && !edit.undoes && !foreign) earlier(page, edit, result);
   if (edit.deed === "add" && Number.isInteger(result.instance_id)) added(page, edit, result.instance_id, foreign);
-  else if (BESIDE.has(edit.deed) || (edit.deed === "undo" && !effect.length) || changed.includes(shown)) beside(page);
+  else if (BESIDE.has(edit.deed) || (edit.deed === "undo" && !effect.length) || others.includes(shown)) beside(page);
   if (shown === edit.instance_id && edit.deed === "mark") page.refresh(shown); // a document on its way may not know it
   if (shown === edit.instance_id) {
     drawHistory(page);

@@ -12,11 +12,10 @@ const LEAST_BOX = 8; // CSS pixels; a smaller drawing was a click
 const REASON_LENGTH = 200;
 
 /** Send an edit of the whole person, with the one that takes it back. */
-function send(deeds, edit, back, words, { before = [], after = [] } = {}) {
+function send(deeds, edit, back, words, { before = [], after = [], seen = after } = {}) {
   const { page, person } = deeds;
   const { deed, ...more } = edit;
-  const keypoints = after.map((change) => change.keypoint);
-  const bases = person.bases(keypoints);
+  const bases = person.bases(seen.map((change) => change.keypoint));
   person.apply(after);
   const { edit: { edit_id } } = page.send({ instance_id: person.id, ...edit }, { bases, effect: after });
   const undo = back.deed === "undo" ? { ...back, undoes: edit_id } : back;
@@ -151,7 +150,7 @@ export const WHOLE = {
     const words = `Person ${person.id} is hidden; keypoints that person ${into} lacks go over to it.`;
     const sure = await ask(page.root, `Merge into person ${into}?`, words, "Merge");
     if (!sure || person !== deeds.person) return focus(deeds);
-    send(deeds, { deed: "merge", into }, { deed: "undo" }, "the merge");
+    send(deeds, { deed: "merge", into }, { deed: "undo" }, "the merge", { seen: person.points });
     page.queue.finish(person.id, 0, true);
     page.open(into, { from: person.id });
     return focus(deeds);

@@ -111,13 +111,13 @@ class Database:
 
     def read(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
         """Rows of one query as JSON-able dicts; sees every committed write."""
-        with self._cursor() as cursor, self._translated():
+        with self._translated(), self._cursor() as cursor:
             return fetch(cursor, sql, params)
 
     @contextmanager
     def reading(self) -> Iterator[Cursor]:
         """A cursor whose queries all see the store at one moment, whatever is written meanwhile."""
-        with self._cursor() as cursor, self._translated():
+        with self._translated(), self._cursor() as cursor:
             cursor.execute("BEGIN")
             try:
                 yield cursor
@@ -150,7 +150,7 @@ class Database:
     def copy_to(self, file: Path) -> None:
         """Write a copy of the store, as it is at this moment, to a new file in one of the allowed folders."""
         name, target = f"copy_{uuid.uuid4().hex}", str(file).replace("'", "''")
-        with self._cursor() as cursor, self._translated():
+        with self._translated(), self._cursor() as cursor:
             own = cursor.execute("SELECT current_database()").fetchone()
             cursor.execute(f"ATTACH '{target}' AS {name}")
             try:

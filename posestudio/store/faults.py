@@ -32,7 +32,10 @@ def explain(error: duckdb.Error, path: Path) -> Exception:
             f"The label store {path} is damaged ({line[:160]}).\n"
             "Bring back the newest backup with: posestudio restore FILE"
         )
-    if isinstance(error, (duckdb.IOException, duckdb.FatalException, duckdb.OutOfMemoryException)):
+    unusable = (
+        duckdb.IOException, duckdb.FatalException, duckdb.OutOfMemoryException, duckdb.ConnectionException,
+    )  # fmt: skip
+    if isinstance(error, unusable):
         return StoreError(f"The label store {path} could not be used: {line[:200]}")
     if "could not write" in low or "could not sync" in low:
         return StoreError(f"The label store {path} could not be written: {line[:200]}")

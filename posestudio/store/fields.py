@@ -21,13 +21,22 @@ def require_text(value: Any, name: str) -> str:
     """A short text, such as an edit_id.
 
     Raises:
-        InputError: it is empty or longer than TEXT_LENGTH.
+        InputError: it is empty, longer than TEXT_LENGTH, or not whole.
     """
-    if not isinstance(value, str) or not 0 < len(value) <= TEXT_LENGTH:
+    if not isinstance(value, str) or not 0 < len(value) <= TEXT_LENGTH or not is_whole(value):
         raise InputError(
             f"{name} must be a text of 1 to {TEXT_LENGTH} characters, got {value!r:.{TEXT_LENGTH}}."
         )
     return value
+
+
+def is_whole(text: str) -> bool:
+    """Whether a text can be kept: no half of a character (a lone surrogate) is in it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def require_after(value: Any) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from typing import Any
 from posestudio.errors import InputError
 from posestudio.store import journal
 from posestudio.store.database import Cursor, Row, Store, fetch, next_ids, now, plain
-from posestudio.store.fields import require_text
+from posestudio.store.fields import is_whole, require_text
 from posestudio.store.people import require_who
 
 KINDS = ("skip", "cannot_tell", "flag", "unflag", "comment", "seen")
@@ -205,6 +205,8 @@ def _text(kind: Any, text: Any) -> str | None:
         raise InputError(f"A mark must be one of {', '.join(KINDS)}, got {kind!r}.")
     if text is not None and (not isinstance(text, str) or len(text) > TEXT_LENGTH):
         raise InputError(f"The text of a mark has at most {TEXT_LENGTH} characters.")
+    if text is not None and not is_whole(text):
+        raise InputError(f"The text of a mark has whole characters only, got {text!r:.200}.")
     stripped = (text or "").strip()
     if kind == "comment" and not stripped:
         raise InputError("A comment needs a text.")

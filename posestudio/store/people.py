@@ -1,7 +1,6 @@
 """People (instances): who is in which image, and the journal of their boxes. A removed person is hidden, not gone."""
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 from posestudio.errors import InputError, NotFound
 from posestudio.store import bulk
 from posestudio.store.database import Cursor, Row, Store, fetch, next_ids, now, plain
+from posestudio.store.fields import is_finite
 from posestudio.store.groups import require_split
 
 AREA_SHARE = 0.53
@@ -313,8 +313,7 @@ def _box_in_image(
     if size is None:
         raise NotFound(f"There is no image {image_id}.")
     numbers = list(box_xywh) if isinstance(box_xywh, (list, tuple)) else []
-    plain = all(isinstance(n, (int, float)) and not isinstance(n, bool) for n in numbers)
-    if len(numbers) != 4 or not plain or not all(map(math.isfinite, numbers)):
+    if len(numbers) != 4 or not all(map(is_finite, numbers)):
         raise InputError(f"A box is four finite numbers x, y, width, height; got {box_xywh!r}.")
     x, y, w, h = map(float, numbers)
     if w < 1 or h < 1:

@@ -1,8 +1,8 @@
 """How our own routes answer: JSON that is never cached, failures in one form, and who may change something.
 
-Every failure is {"error": {"kind": "invalid" | "not_found" | "conflict" | "token" | "busy", "message"}}. Whatever
-changes something needs the session's token in a header, which no other site can know. A page says in a header which
-project it is of, once it knows.
+Every failure is {"error": {"kind": "invalid" | "not_found" | "conflict" | "token" | "busy", "message"}}; that of one
+edit among others may also be "failed". Whatever changes something needs the session's token in a header, which no other
+site can know. A page says in a header which project it is of, once it knows.
 """
 
 import hmac

@@ -1,10 +1,11 @@
 """The editor's deeds: the shape of each edit, and the verb that carries it out."""
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from posestudio.errors import InputError
-from posestudio.store.fields import require_text
+from posestudio.store.fields import is_whole, require_text
 from posestudio.studio.studio import Studio
 
 Edit = Mapping[str, Any]
@@ -30,6 +31,10 @@ def carry_out(studio: Studio, edit: Any, before: list[str]) -> Saved:
     """
     if not isinstance(edit, dict):
         raise InputError("An edit must be a JSON object.")
+    if not is_whole(json.dumps(edit, ensure_ascii=False)):
+        raise InputError(
+            "A text of this edit holds half a character (a lone surrogate). Write it anew."
+        )
     deed = edit.get("deed")
     if not isinstance(deed, str) or deed not in DEEDS:
         raise InputError(f"deed must be one of {', '.join(DEEDS)}, got {deed!r:.80}.")

@@ -5,6 +5,7 @@ failure has the form of ui/answers.py.
 """
 
 import getpass
+import logging
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -12,6 +13,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
 from posestudio.errors import PoseStudioError, StoreError
+from posestudio.store.fields import is_whole
 from posestudio.store.journal import Conflict
 from posestudio.studio import maps
 from posestudio.studio.studio import Studio
@@ -26,6 +28,8 @@ from posestudio.ui.answers import (
     kind_of,
     own,
 )
+
+log = logging.getLogger(__name__)
 
 MAX_EDITS = 500
 THUMB, CROP, SHEET = 160, 96, 320
@@ -184,17 +188,31 @@ def _save(studio: Studio, edits: list[Any]) -> list[dict[str, Any]]:
 
 
 def _save_one(studio: Studio, edit: Any, before: list[str]) -> dict[str, Any]:
+    """Carry one edit out. What goes wrong with it alone is its own answer, so that it holds up no other.
+
+    Raises:
+        Unanswerable: the store or the machine can do nothing now.
+    """
     edit_id = edit.get("edit_id") if isinstance(edit, dict) else None
+    if not isinstance(edit_id, str) or not is_whole(edit_id):
+        edit_id = None
     try:
-        return {"edit_id": edit_id, "ok": True, **deeds.carry_out(studio, edit, before)}
-    except StoreError as error:
-        raise Unanswerable(str(error)) from error
+        return {"edit_id": edit_id, **_tried(studio, edit, before)}
+    except (StoreError, OSError, MemoryError) as error:
+        raise Unanswerable(str(error) or repr(error)) from error
+    except Exception as error:
+        log.exception("an edit failed")
+        message = f"The studio failed at this edit: {error!r:.200}. See its output."
+        return {"edit_id": edit_id, "ok": False, "error": {"kind": "failed", "message": message}}
+
+
+def _tried(studio: Studio, edit: Any, before: list[str]) -> dict[str, Any]:
+    try:
+        return {"ok": True, **deeds.carry_out(studio, edit, before)}
+    except StoreError:
+        raise
     except PoseStudioError as error:
-        result = {
-            "edit_id": edit_id,
-            "ok": False,
-            "error": {"kind": kind_of(error), "message": str(error)},
-        }
+        result = {"ok": False, "error": {"kind": kind_of(error), "message": str(error)}}
         if isinstance(error, Conflict):
             result["document"] = studio.call("document", instance_id=edit["instance_id"])
         return result

@@ -142,6 +142,8 @@ def test_who_was_worked_on_today_and_how_long_it_took(store, add_people):
         {"kind": "comment"},
         {"text": "x" * 2001},
         {"text": 5},
+        {"text": "half \ud83d"},
+        {"edit_id": "half \ud83d"},
         {"keypoint": 17},
         {"keypoint": -1},
         {"keypoint": True},

@@ -559,6 +559,7 @@ WRONG = [
     {"deed": "box", "box": [1, 2, 3]},
     {"deed": "box", "box": [0, 0, "a", 5]},
     {"deed": "box", "box": [9999, 0, 50, 50]},
+    {"deed": "box", "box": [0, 0, 10**400, 50]},
     {"deed": "add", "image_id": None, "box": [0, 0, 9, 9]},
     {"deed": "add", "image_id": 9999, "box": [0, 0, 9, 9]},
     {"deed": "merge"},
@@ -588,6 +589,43 @@ def test_an_edit_that_is_wrong_is_refused_alone(page, made, studio, fields):
     assert 0 < len(first["error"]["message"]) < 700
     assert second == {"edit_id": None, "ok": False, "error": second["error"]} and third["ok"]
     assert rows() == [before[0] + 1, *before[1:]]
+
+
+def test_half_a_character_is_refused_alone(page, made):
+    """As of an emoji that was cut: it cannot be written anywhere, not even into the answer."""
+    good, half = page.edit(made.open[1], "label", labels=[placed(0)]), "too sm\ud83d"
+    bad = [
+        page.edit(made.open[0], "mark", kind="comment", text=half),
+        page.edit(made.open[0], "label", labels=[placed(0)], queued_for=half),
+        page.edit(made.open[0], "hide", edit_id=half),
+        page.edit(made.open[0], "hide", **{half: 1}),
+    ]
+    text = json.dumps({"edits": [*bad, good]})
+    answer = page.client.post("/api/edits", content=text, headers={answers.TOKEN: page.token})
+    *refused, last = answer.json()["results"]
+    assert answer.status_code == 200 and last["ok"]
+    assert {one["error"]["kind"] for one in refused} == {"invalid"}
+    assert [one["edit_id"] for one in refused] == ["ann-2", "ann-3", None, "ann-5"]
+
+
+def test_an_edit_that_the_studio_fails_at_holds_up_no_other(page, made, studio):
+    store = studio._store
+    assert store is not None
+    store.write(lambda cursor: cursor.execute("DROP TABLE marks"))
+    lost = page.edit(made.open[0], "mark", kind="skip")
+    first, second = page.send(lost, page.edit(made.open[1], "label", labels=[placed(0)]))
+    assert second["ok"] and not first["ok"] and first["edit_id"] == lost["edit_id"]
+    assert first["error"]["kind"] == "failed" and "marks" in first["error"]["message"]
+
+
+def test_a_store_that_takes_nothing_keeps_every_edit_waiting(page, made, studio):
+    store, body = studio._store, {"edits": [page.edit(made.open[0], "hide")]}
+    store.database._root.close()  # as after a file that could not be opened again
+    for says in ("could not be used", "is closed"):
+        answer = page.post(body)
+        assert answer.status_code == 503 and answer.json()["error"]["kind"] == "busy"
+        assert says in answer.json()["error"]["message"]
+        store.close()
 
 
 def test_addresses_that_name_nobody(page):

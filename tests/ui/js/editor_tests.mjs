@@ -646,6 +646,32 @@ export const tests = {
     equal(server.saved.length, 1);
   },
 
+  async why_a_server_takes_nothing_is_said_in_its_own_words() {
+    const said = "The disk is full.";
+    const answer = (status, body) => ({ ok: status < 400, status, json: async () => body });
+    let reply = async () => { throw new TypeError("failed to fetch"); };
+    const page = await makePage();
+    const server = new Server((path) => (path === "/api/session" ? answer(200, { token: "t" }) : reply()));
+    page.outbox.post = (edits) => server.post("/api/edits", { edits });
+    page.outbox.add(label(7, 0, 1));
+    await quiet(page.outbox);
+    equal([page.part.saved.textContent, page.said], ["1 waiting: the server is away", []]);
+    reply = () => answer(503, { error: { kind: "busy", message: said } });
+    await quiet(page.outbox);
+    await quiet(page.outbox);
+    equal([page.part.saved.textContent, page.part.saved.title, page.said], [`1 waiting: ${said}`, said, [said]]);
+    reply = () => answer(200, { results: page.outbox.waiting().map(({ edit }) => ({ edit_id: edit.edit_id, ok: true })) });
+    await quiet(page.outbox);
+    equal([page.outbox.waiting(), page.part.saved.title], [[], ""]);
+  },
+
+  async a_reason_is_not_cut_within_a_character() {
+    const page = await makePage();
+    page.queue.load({ items: [{ instance_id: 7, reason: `${"a".repeat(199)}\u{1f600}\u{1f600}` }] });
+    drag(page, L_WRIST, 20);
+    equal(page.outbox.waiting()[0].edit.queued_for, `${"a".repeat(199)}\u{1f600}`);
+  },
+
   async one_bad_edit_does_not_hold_up_the_others() {
     const server = makeServer();
     const strict = {

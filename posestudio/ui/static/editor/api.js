@@ -1,7 +1,12 @@
 /* The server: reads, and posts with the token of this start of the server. */
 
-/** The server is not there, or too busy to answer: try again later. */
-export class Away extends Error {}
+/** The server is not there, or cannot do it now: try again later. `said` is its own sentence, "" when it is not there. */
+export class Away extends Error {
+  constructor(message, said = message) {
+    super(message);
+    this.said = said;
+  }
+}
 
 /** The server said no; `kind` is one of invalid, not_found, conflict, token, busy. */
 export class Refused extends Error {
@@ -70,7 +75,7 @@ export class Server {
     } catch (error) {
       if (error.name === "AbortError") throw error;
       this.#token = null; // whoever answers next may have a new one
-      throw new Away("The server does not answer.");
+      throw new Away("The server does not answer.", "");
     }
   }
 

@@ -3,7 +3,7 @@
 
 import { drawHead } from "./about.js";
 import { ALWAYS, COMMANDS, ONCE } from "./commands.js";
-import { few, listed, percent, spoken, stateWords } from "./dom.js";
+import { cut, few, listed, percent, spoken, stateWords } from "./dom.js";
 import { dragged } from "./geometry.js";
 import { FREE, KEYS } from "./modes.js";
 import { WHOLE } from "./whole.js";
@@ -95,7 +95,7 @@ export class Deeds {
 
   #queuedFor() {
     const reason = this.page.queue.item(this.person.id)?.reason;
-    return reason ? reason.slice(0, REASON_LENGTH) : null;
+    return reason ? cut(reason, REASON_LENGTH) : null;
   }
 
   /** Take the last edit back, or do it again, wherever it was. One after another, however fast the keys come. */

@@ -51,6 +51,9 @@ export function listed(words) {
 export const few = (words, most = 4) =>
   listed(words.length > most ? [...words.slice(0, most - 1), `${words.length - most + 1} more`] : words);
 
+/** A text of at most so many characters, as the server counts them: none is cut in half. */
+export const cut = (text, most) => [...text].slice(0, most).join("");
+
 /** 0.314 as "31 %"; small and large shares keep their meaning. */
 export function percent(share) {
   const value = 100 * share;

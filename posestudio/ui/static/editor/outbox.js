@@ -40,6 +40,7 @@ export class Outbox extends EventTarget {
     this.lock = `posestudio/outbox/${project}`;
     Object.assign(this, { post, storage, locks, channel, later, now });
     this.away = false;
+    this.told = ""; // why it takes nothing now, in the server's own words
     this.savedAt = null;
     channel?.addEventListener("message", ({ data }) => this.#hear(data));
   }
@@ -106,7 +107,7 @@ export class Outbox extends EventTarget {
       this.#present(true);
     } catch (error) {
       if (!(error instanceof Away)) throw error;
-      this.#present(false);
+      this.#present(false, error.said);
       this.#clear();
       this.#timer = this.later(() => this.flush(), this.#wait);
       this.#wait = Math.min(LONGEST_WAIT, this.#wait * 2);
@@ -195,10 +196,10 @@ export class Outbox extends EventTarget {
     this.#tell("change");
   }
 
-  #present(there) {
-    const was = this.away;
-    this.away = !there;
-    if (was !== this.away) this.#tell("change");
+  #present(there, told = "") {
+    const same = this.away === !there && this.told === told;
+    Object.assign(this, { away: !there, told });
+    if (!same) this.#tell("change");
   }
 
   #tell(type, detail = null) {

@@ -16,18 +16,22 @@ export function listenToOutbox(page) {
 }
 
 /** The words about what is saved: only the server's answer makes an edit "saved". */
-export function drawSaved({ outbox, part }) {
+export function drawSaved(page) {
+  const { outbox, part } = page;
   const waiting = outbox.waiting().length;
   const undecided = outbox.refused().length;
   const kind = undecided ? "bad" : outbox.away ? "away" : waiting ? "busy" : outbox.savedAt ? "good" : "";
   const words = [];
   if (undecided) words.push(`${count(undecided, "edit")} to decide`);
-  if (waiting) words.push(outbox.away ? `${waiting} waiting: the server is away` : `saving ${waiting}`);
-  else if (outbox.away) words.push("the server is away");
+  const why = outbox.told || "the server is away";
+  if (waiting) words.push(outbox.away ? `${waiting} waiting: ${why}` : `saving ${waiting}`);
+  else if (outbox.away) words.push(why);
   else if (outbox.savedAt && !undecided) words.push(`saved at ${clock(outbox.savedAt)}`);
   if (outbox.onlyInMemory) words.push("the browser keeps nothing: do not close this page");
   part.saved.textContent = words.join(", ") || "all is saved";
   part.saved.className = `pe-saved ${kind}`;
+  if (outbox.told && part.saved.title !== outbox.told) page.say(outbox.told); // all of it, once
+  part.saved.title = outbox.told;
 }
 
 function saved(page, { entry, result, foreign }) {

@@ -1,7 +1,7 @@
 /* Deeds on whole people: boxes, adding, hiding, merging, handing over, marks, and the way through the queue. */
 
 import { drawHead } from "./about.js";
-import { listed, spoken } from "./dom.js";
+import { cut, listed, spoken } from "./dom.js";
 import { boxBetween } from "./geometry.js";
 import { comment, confirm, reason } from "./dialogs.js";
 import { RESOLVED } from "./model.js";
@@ -198,7 +198,7 @@ export const PEOPLE = {
     const why = await reason(page.root);
     focus(deeds);
     if (!why || person !== deeds.person) return undefined;
-    mark(deeds, "cannot_tell", `person ${person.id} cannot be told`, { text: why.slice(0, REASON_LENGTH) });
+    mark(deeds, "cannot_tell", `person ${person.id} cannot be told`, { text: cut(why, REASON_LENGTH) });
     return pass(deeds, `Person ${person.id}: cannot tell, ${why}`);
   },
   flag(deeds) {

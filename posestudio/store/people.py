@@ -1,6 +1,7 @@
 """People (instances): who is in which image, and the journal of their boxes. A removed person is hidden, not gone."""
 
 import json
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,8 @@ AREA_SHARE = 0.53
 """Area of a person whose file gives none, as a share of the box. Source: xtcocotools and Ultralytics use it too."""
 
 WHO_LENGTH = 100
+NOT_IN_WHO = ("Cc", "Cs", "Zl", "Zp")
+"""Unicode's categories that no name has; joiners and no-break blanks are part of names. As in the page's wiring.js."""
 
 _BOX_ROW = 'SELECT instance_id, box_revision, "at" AS saved_at FROM box_journal'
 
@@ -289,12 +292,12 @@ def require_who(who: str) -> str:
     """The name of whoever edits, without surrounding blanks.
 
     Raises:
-        InputError: it is empty, longer than 100 characters, or holds control characters.
+        InputError: it is empty, longer than 100 characters, or holds control characters, line ends or half a character.
     """
     name = who.strip() if isinstance(who, str) else ""
-    if not 0 < len(name) <= WHO_LENGTH or not name.isprintable():
+    if not 0 < len(name) <= WHO_LENGTH or any(unicodedata.category(c) in NOT_IN_WHO for c in name):
         raise InputError(
-            f"who must be a name of 1 to {WHO_LENGTH} printable characters, got {who!r}."
+            f"who must be a name of 1 to {WHO_LENGTH} characters without control characters, got {who!r:.200}."
         )
     return name
 

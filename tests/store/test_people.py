@@ -114,3 +114,21 @@ def test_deleting_an_image_takes_its_file_and_its_people(store, add_people):
         images.get(store, image)
     assert people.get(store, other)
     assert len(store.read("SELECT * FROM groups")) == 1
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Ann", " Bo ", "\u0646\u0631\u06af\u0633\u200c\u062e\u0627\u0646", "Ann\u00a0Lee",
+     "\U0001f468\u200d\U0001f4bb", "x" * 100],
+)  # fmt: skip
+def test_a_name_may_hold_joiners_and_blanks_of_any_kind(name):
+    """As Persian names, pasted ones and joined emoji do."""
+    assert people.require_who(name) == name.strip()
+
+
+@pytest.mark.parametrize(
+    "name", ["", "  ", "a\nb", "a\tb", "a\u2028b", "a\u2029b", "a\x7f", "a\ud83d", "x" * 101, 7]
+)
+def test_what_is_no_name_is_refused(name):
+    with pytest.raises(InputError, match="who must be a name"):
+        people.require_who(name)

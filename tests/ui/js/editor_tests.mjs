@@ -15,6 +15,7 @@ import { People } from "./editor/people.js";
 import { Queue, Stopwatch } from "./editor/queue.js";
 import { listenToOutbox } from "./editor/saving.js";
 import { WHOLE } from "./editor/whole.js";
+import { nameFault } from "./editor/wiring.js";
 import { clock, listed, percent } from "./editor/dom.js";
 
 const NAMES = [
@@ -1345,6 +1346,11 @@ export const tests = {
     at = 3_600_000;
     equal(watch.take(), 25);
     equal(watch.take(), 0);
+  },
+
+  a_name_is_refused_where_it_is_typed_by_the_servers_rule() {
+    for (const name of ["Ann", "\u0646\u0631\u06af\u0633\u200c\u062e\u0627\u0646", "Ann\u00a0Lee", "\u{1f468}\u200d\u{1f4bb}"]) equal(nameFault(name), "");
+    for (const name of ["", " ", "a\tb", "a\u2028b", "a\u2029b", "a\x7f", "a\ud83d"]) assert(nameFault(name).length > 10, JSON.stringify(name));
   },
 
   // Heat and words

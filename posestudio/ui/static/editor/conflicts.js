@@ -2,6 +2,9 @@
 
 import { clock, el, listed, spoken } from "./dom.js";
 
+/** Refusals after which the same edit may pass, as with another name. */
+const AGAIN = new Set(["invalid", "failed"]);
+
 /** One person's refused edits as one: what they wanted at last, in order. */
 function gathered(entries) {
   const wanted = new Map();
@@ -39,12 +42,13 @@ export function conflicts(page) {
   const words = clash && whose?.who
     ? `${names} of this person was also changed by ${whose.who} at ${clock(whose.at)}. The other version is drawn in pink.`
     : group[0].error?.message ?? "The server refused this edit.";
+  const again = clash ? wanted.length > 0 : group.every((entry) => AGAIN.has(entry.error?.kind));
   const keep = el("button.pe-tool.primary", { type: "button" }, "Keep mine");
   const take = el("button.pe-tool", { type: "button" }, clash ? "Take the other" : "Drop my edit");
-  keep.addEventListener("click", () => keepMine(page, group, wanted, clash));
+  keep.addEventListener("click", () => (clash ? keepMine(page, group, wanted, clash) : sendAgain(page, group)));
   take.addEventListener("click", () => takeTheirs(page, group, clash));
   const table = el("div.pe-versions", {}, ...differ.slice(0, 4).map((change) => version(person, change, theirs[change.keypoint])));
-  part.conflict.replaceChildren(el("span", {}, words), table, ...(clash && wanted.length ? [keep] : []), take);
+  part.conflict.replaceChildren(el("span", {}, words), table, ...(again ? [keep] : []), take);
   return page.redraw();
 }
 
@@ -65,6 +69,17 @@ function keepMine(page, group, wanted, clash) {
   page.reload();
   page.deeds.label(wanted);
   page.say("Your version goes to the server again");
+  conflicts(page);
+}
+
+/** Refused edits go to the server as they were, under the name of now. */
+function sendAgain(page, group) {
+  settle(page, group, null);
+  for (const { edit, bases, effect } of group) {
+    if (edit.instance_id === page.person?.id) page.person.apply(effect);
+    page.send({ ...edit, who: page.who }, { bases, effect });
+  }
+  page.say("Your edit goes to the server again");
   conflicts(page);
 }
 

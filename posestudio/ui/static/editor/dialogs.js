@@ -50,10 +50,13 @@ function keysOf(keys) {
   return keys.map((key) => el("kbd", {}, printed(key)));
 }
 
-/** A line of text; resolves to it, or "" when it was left. */
-export async function line(root, title, label, value = "", most = 200) {
+/** A line of text; resolves to it, or "" when it was left. `fault` says what is wrong with a text, or "". */
+export async function line(root, title, label, value = "", { most = 200, fault = () => "" } = {}) {
   const field = el("input", { type: "text", maxlength: most, required: true, autofocus: true });
   field.value = value;
+  const check = () => field.setCustomValidity(fault(field.value));
+  field.addEventListener("input", check);
+  check();
   const answer = await ask(root, title, [el("label.pe-field", {}, label, field)], [cancel(), button("Save", "yes", "button.primary")]);
   return answer ? field.value.trim() : "";
 }

@@ -12,6 +12,12 @@ const CHOOSERS = ["order", "split", "run", "minutes"];
 const WHO = "posestudio/who";
 const DECIDE = new Set(["acceptAll", "skip"]); // what comes after them has not been looked at
 
+/** What is wrong with a name, by the server's rule (store/people.py); "" when nothing is. */
+export function nameFault(name) {
+  if (!name.trim()) return "Write a name.";
+  return /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}]/u.test(name.trim()) ? "A name has no control characters or line ends: type it anew." : "";
+}
+
 /** The name that goes into the journal, once somebody has given one. */
 export const givenName = () => localStorage.getItem(WHO);
 
@@ -67,7 +73,7 @@ function wireWindow(page, on) {
 }
 
 async function rename(page) {
-  const name = await line(page.root, "Who are you?", "Your name, as it goes into the journal", page.who, 100);
+  const name = await line(page.root, "Who are you?", "Your name, as it goes into the journal", page.who, { most: 100, fault: nameFault });
   if (name) localStorage.setItem(WHO, name);
   page.part.who.textContent = page.who;
 }

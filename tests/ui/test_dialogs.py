@@ -1,0 +1,48 @@
+"""What Correct asks, and says, in a browser: names, reasons, the way out of the photo and back."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.ui.browsers import App, looking
+from tests.ui.desk import Desk
+
+pytestmark = pytest.mark.browser
+WAIT = 60_000
+PERSIAN = "\u0646\u0631\u06af\u0633\u200c\u062e\u0627\u0646"
+
+
+@pytest.fixture
+def desk(browser: Browser, app: App) -> Iterator[Desk]:
+    with looking(browser, app, WAIT) as seen:
+        yield Desk(seen, app)
+
+
+def rename(desk: Desk, name: str) -> Any:
+    """Type a name and press Enter; the field."""
+    desk.page.locator(".pe-who").click()
+    field = desk.page.locator("dialog input")
+    field.fill(name)
+    field.press("Enter")
+    return field
+
+
+def test_a_name_is_refused_where_it_is_typed_and_edits_go_again_under_another(desk: Desk):
+    desk.go()
+    person = desk.ask("person()")["id"]
+    desk.page.evaluate("localStorage.setItem('posestudio/who', 'a\\tb')")  # kept by an older page
+    desk.press("Delete", "v")
+    desk.until("e.waiting().length === 0 && e.refused().length === 1")
+    field = rename(desk, "a\tb")
+    assert "control characters" in field.evaluate("field => field.validationMessage")
+    field.fill(PERSIAN)
+    field.press("Enter")
+    expect(desk.page.locator(".pe-who")).to_have_text(PERSIAN)
+    shown = desk.ask(f"shown({desk.ask('selected()')})")
+    desk.page.get_by_role("button", name="Keep mine").click()
+    desk.saved()
+    (row,) = desk.rows(person)
+    assert row["who"] == PERSIAN and row["state"] == "placed" and row["x"] == shown["x"]
+    expect(desk.page.locator(".pe-conflict")).to_be_hidden()

@@ -46,3 +46,22 @@ def test_a_name_is_refused_where_it_is_typed_and_edits_go_again_under_another(de
     (row,) = desk.rows(person)
     assert row["who"] == PERSIAN and row["state"] == "placed" and row["x"] == shown["x"]
     expect(desk.page.locator(".pe-conflict")).to_be_hidden()
+
+
+@pytest.mark.parametrize(
+    ("keys", "reason"),
+    [
+        (["Tab"] * 5 + list("in fog") + ["Enter"], "in fog"),
+        (["2"], "too blurred"),
+        (["Enter"], "too small"),
+    ],
+)
+def test_enter_keeps_the_reason_that_was_typed(desk: Desk, keys: list[str], reason: str):
+    desk.go()
+    person = desk.ask("person()")["id"]
+    desk.press("u")
+    expect(desk.page.locator("dialog[open]")).to_be_visible()
+    desk.press(*keys)
+    desk.until(f"e.person().id !== {person}")
+    (mark,) = desk.saved().document(person)["marks"]
+    assert (mark["kind"], mark["text"]) == ("cannot_tell", reason)

@@ -23,9 +23,9 @@ function ask(root, title, body, buttons) {
 
 const button = (words, value, kind = "button") => el(kind, { value, type: "submit" }, words);
 
-/** Not a submit button, so that Enter in a field means the other one. */
-function closer(words, value) {
-  const node = el("button", { type: "button" }, words);
+/** Not a submit button, so that Enter in a field means the one that is. */
+function closer(face, value, kind = "button") {
+  const node = el(kind, { type: "button" }, ...[face].flat());
   node.addEventListener("click", () => node.closest("dialog").close(value));
   return node;
 }
@@ -75,7 +75,7 @@ const REASONS = ["too small", "too blurred", "too much hidden", "several people 
 
 /** Why a person cannot be told; resolves to the reason, or "". A digit chooses at once. */
 export async function reason(root) {
-  const rows = REASONS.map((words, i) => el("button.pe-choice", { value: words, type: "submit" }, el("kbd", {}, String(i + 1)), words));
+  const rows = REASONS.map((words, i) => closer([el("kbd", {}, String(i + 1)), words], words, "button.pe-choice"));
   const field = el("input", { type: "text", maxlength: 200, placeholder: "another reason", "aria-label": "Another reason" });
   const box = el("div.pe-choices", {}, ...rows, field);
   box.addEventListener("keydown", (event) => {

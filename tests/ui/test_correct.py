@@ -191,7 +191,7 @@ def test_the_keyboard_alone_corrects_a_person(fresh: Any, desk: Desk):
     desk.press("s")
     desk.press("Escape")
     focused = "document.activeElement.dataset.command"
-    assert desk.page.evaluate(focused) == "undo", "Escape leaves the photo"
+    assert desk.page.evaluate(focused) == "zoomOut", "Escape leaves the photo"
     desk.press("Tab", "Tab")
     assert desk.page.evaluate("document.activeElement.className") != "pe-stage"
 

@@ -16,7 +16,7 @@ PERSIAN = "\u0646\u0631\u06af\u0633\u200c\u062e\u0627\u0646"
 
 @pytest.fixture
 def desk(browser: Browser, app: App) -> Iterator[Desk]:
-    with looking(browser, app, WAIT) as seen:
+    with looking(browser, app, WAIT, ("net::ERR_FAILED",)) as seen:
         yield Desk(seen, app)
 
 
@@ -65,3 +65,28 @@ def test_enter_keeps_the_reason_that_was_typed(desk: Desk, keys: list[str], reas
     desk.until(f"e.person().id !== {person}")
     (mark,) = desk.saved().document(person)["marks"]
     assert (mark["kind"], mark["text"]) == ("cannot_tell", reason)
+
+
+def test_one_shift_tab_comes_back_to_the_photo_that_escape_left(desk: Desk):
+    desk.go().press("Escape")
+    stage = desk.page.locator(".pe-stage")
+    expect(stage).not_to_be_focused()
+    assert desk.words() == "Left the photo. Tab moves through the page; Shift+Tab comes back"
+    desk.press("Shift+Tab")
+    expect(stage).to_be_focused()
+
+
+def test_who_is_asked_for_while_the_studio_is_away_opens_when_it_is_back(desk: Desk):
+    desk.go()
+    first, *_, other, last = desk.ask("queue()")
+    for chosen in (last, other):
+        desk.page.route(f"**/api/people/{chosen}*", lambda route: route.abort())
+    desk.page.locator(f"[data-id='{last}'] button").click()
+    expect(desk.page.locator(".pe-live")).to_have_text("The server does not answer. Trying again.")
+    assert desk.ask("person()")["id"] == first
+    desk.page.locator(f"[data-id='{other}'] button").click()
+    desk.page.unroute(f"**/api/people/{last}*")
+    desk.until(f"e.here({last})")  # asked for once more, and wanted no more
+    assert desk.ask("person()")["id"] == first
+    desk.page.unroute(f"**/api/people/{other}*")
+    desk.until(f"e.person().id === {other}")

@@ -136,8 +136,8 @@ const KEYPOINT = {
       return deeds.say("Ended");
     }
     if (document.activeElement === page.stage) {
-      page.part.tools.querySelector("button").focus();
-      return deeds.say("Left the photo. Tab moves through the page; click the photo or press Shift+Tab to come back");
+      page.part.view.querySelector("button").focus();
+      return deeds.say("Left the photo. Tab moves through the page; Shift+Tab comes back");
     }
     return deeds.say("");
   },

@@ -107,11 +107,11 @@ export class Page {
     const known = asked.get("instance");
     const instance = known && /^\d{1,15}$/.test(known) ? Number(known) : null;
     const queue = !this.queue.answer || differs ? this.renew(false) : Promise.resolve(this.drawQueue());
-    if (instance !== null) await this.open(instance, { patient: true });
+    if (instance !== null) await this.open(instance);
     await queue;
     if (instance === null) {
       const [first] = this.queue.upcoming(null);
-      if (first !== undefined) await this.open(first, { patient: true });
+      if (first !== undefined) await this.open(first);
       else if (this.queue.answer) this.nobody();
     } else {
       this.drawQueue();
@@ -157,13 +157,13 @@ export class Page {
     store(this);
   }
 
-  /** Again and again while the server is away. */
-  async #patiently(ask) {
+  /** Again and again while the server is away, as long as it is `wanted`. */
+  async #patiently(ask, wanted = () => true) {
     for (let i = 0; ; i += 1) {
       try {
         return await ask();
       } catch (error) {
-        if (!(error instanceof Away) || this.gone.signal.aborted) throw error;
+        if (!(error instanceof Away) || this.gone.signal.aborted || !wanted()) throw error;
         this.say(`${error.message} Trying again.`);
         await sleep(RETRY[Math.min(i, RETRY.length - 1)]);
       }
@@ -172,8 +172,8 @@ export class Page {
 
   // People
 
-  /** Show a person; resolves to whether it is shown. */
-  async open(id, { from = null, patient = false } = {}) {
+  /** Show a person, as soon as the server is there, unless another is asked for first; resolves to whether it is shown. */
+  async open(id, { from = null } = {}) {
     this.deeds.end();
     const turn = ++this.#turn;
     const here = this.people.here(id);
@@ -184,13 +184,13 @@ export class Page {
     }
     const late = setTimeout(() => turn === this.#turn && this.part.frame.classList.add("loading"), 150);
     try {
-      const found = await (patient ? this.#patiently(() => this.people.get(id)) : this.people.get(id));
+      const found = await this.#patiently(() => this.people.get(id), () => turn === this.#turn);
       await this.deeds.rest();
       if (turn !== this.#turn) return false;
       this.#show(found, from);
       return true;
     } catch (error) {
-      if (turn === this.#turn) this.say(error instanceof Away ? "The server is away: this person opens when it is back" : error.message);
+      if (turn === this.#turn) this.say(error.message);
       if (!this.person && turn === this.#turn) this.nobody(error.message);
       return false;
     } finally {

@@ -162,7 +162,7 @@ def result(run_id: str, found: Record | None) -> str:
         return ""
     name = quote(run_id)
     links = (
-        f'<div class="ps-next"><a class="ps-button ps-primary" href="correct?run={name}">Correct the new queue</a>'
+        f'<div class="ps-next"><a class="ps-button ps-primary" href="correct?run=">Correct the new queue</a>'
         f'<a class="ps-button" href="inspect?run={name}">Inspect</a>'
         f'<a class="ps-button" href="evaluate?run={name}">Evaluate</a>'
         f'<a class="ps-button" href="train?run={name}&amp;from={name}">Train on</a></div>'

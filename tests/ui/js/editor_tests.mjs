@@ -1332,9 +1332,32 @@ export const tests = {
     reloaded.load({ items: [], run_id: "1" }, runs("2", "1")); // 2 has not predicted yet
     reloaded.hear(runs("2", "1"));
     equal(reloaded.newer, null);
+    queue.options.run = "1";
+    queue.hear(runs("2", "1"));
+    equal(queue.newer, "2", "also where a run was chosen");
     queue.options.order = "random";
     queue.hear(runs("2", "1"));
     equal(queue.newer, null, "the order does not depend on a run");
+  },
+
+  an_address_changes_only_what_it_names() {
+    const queue = new Queue();
+    const runs = (...ids) => ids.map((run_id) => ({ run_id }));
+    const take = (address, ...ids) => queue.take(new URLSearchParams(address), runs(...ids));
+    const load = (run_id, ...ids) => queue.load({ items: [], run_id }, runs(...ids));
+    assert(take("", "1"), "there is no queue yet");
+    load("1", "1");
+    Object.assign(queue.options, { order: "variety", split: "train", minutes: "20" });
+    assert(!take("instance=12", "1") && !take("run=", "1") && !take("order=variety", "1"));
+    assert(take("instance=12&run=1", "1"));
+    equal(queue.options, { order: "variety", split: "train", run: "1", minutes: "20" });
+    load("1", "1");
+    assert(!take("instance=12", "2", "1"), "the queue in hand stays");
+    equal([queue.newer, queue.options.run], ["2", "1"]);
+    assert(take("run=", "2", "1"));
+    equal([queue.options.run, queue.options.order], ["", "variety"]);
+    load("2", "2", "1");
+    assert(!take("run=", "2", "1") && take("run=", "3", "2", "1"), "the newest run is another by now");
   },
 
   a_pause_does_not_count_as_work() {

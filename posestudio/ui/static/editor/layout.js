@@ -127,7 +127,8 @@ export function drawRows(part, { queue, current, open }) {
 
 function noteOf({ answer, options, newer }) {
   if (!answer) return "";
-  const news = newer ? `Run ${newer} has new predictions: the round arrow asks for a new queue.` : "";
+  const way = options.run ? "Newest run in the list of runs" : "the round arrow";
+  const news = newer ? `Run ${newer} has new predictions: ${way} asks for a new queue.` : "";
   const assumed = answer.assumed_seconds ? `, at an assumed ${answer.assumed_seconds} s a person until five are timed` : "";
   const fits = options.minutes && Number.isInteger(answer.fits)
     ? `${answer.fits} of ${answer.total} people fit in ${options.minutes} minutes${assumed}.` : "";

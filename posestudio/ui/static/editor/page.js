@@ -98,15 +98,12 @@ export class Page {
 
   async #begin() {
     const asked = new URLSearchParams(location.search);
-    const options = { order: asked.get("order") ?? "", split: asked.get("split") ?? "", run: asked.get("run") ?? "" };
-    const differs = Object.entries(options).some(([key, value]) => asked.has(key) && value !== this.queue.options[key]);
-    if (differs) this.queue.options = { ...this.queue.options, ...options };
+    const another = this.queue.take(asked, this.session.runs);
     this.people.run = this.queue.options.run;
     this.#models();
-    this.queue.hear(this.session.runs);
     const known = asked.get("instance");
     const instance = known && /^\d{1,15}$/.test(known) ? Number(known) : null;
-    const queue = !this.queue.answer || differs ? this.renew(false) : Promise.resolve(this.drawQueue());
+    const queue = another ? this.renew(false) : Promise.resolve(this.drawQueue());
     if (instance !== null) await this.open(instance);
     await queue;
     if (instance === null) {

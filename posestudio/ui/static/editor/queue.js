@@ -37,10 +37,20 @@ export class Queue {
     };
   }
 
+  /** Take what an address asks for; what it does not name stays. Returns whether that is another queue: an empty
+     run is the newest one, whose queue may not be in hand yet. */
+  take(asked, runs) {
+    const named = ["order", "split", "run"].filter((key) => asked.has(key));
+    const differs = named.some((key) => asked.get(key) !== this.options[key]);
+    for (const key of named) this.options[key] = asked.get(key);
+    this.hear(runs);
+    return !this.answer || differs || (asked.get("run") === "" && this.newer !== null);
+  }
+
   /** Listen to the runs with students, the newest first: did one come since this queue was asked for? */
   hear(runs) {
-    const { run, order, split } = this.options;
-    const asks = this.answer && !run && !["random", "marked"].includes(order) && split !== "val";
+    const { order, split } = this.options;
+    const asks = this.answer && !["random", "marked"].includes(order) && split !== "val";
     const newest = runs[0]?.run_id ?? null;
     this.newer = asks && ![null, this.newest, this.answer.run_id].includes(newest) ? newest : null;
   }

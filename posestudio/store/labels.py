@@ -236,11 +236,13 @@ def undo(
             both = journal.touched(cursor, undone)
             if instance_id not in both:
                 raise InputError(f"Person {instance_id} has no edit {undone!r:.80} to undo.")
+            # Who names an edit knows it.
+            known = (*context.after, undone) if undoes else context.after
             answers = {}
             for person, newest in both.items():
                 seen = base if person == instance_id else newest
                 changes = journal.before(cursor, undone, person, seen)
-                mine = replace(context, instance_id=person, undoes=undone)
+                mine = replace(context, instance_id=person, undoes=undone, after=known)
                 answers[person] = journal.append(cursor, mine, changes, names)
             people.bring_back(cursor, undone, context.who, edit_id)
             saved = {**answers[instance_id], "undone": undone}

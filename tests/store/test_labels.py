@@ -104,6 +104,19 @@ def test_an_undo_knows_of_each_keypoint_what_its_author_has_seen(store, add_peop
     assert_derived_equals_journal(store)
 
 
+def test_an_undo_knows_the_edit_that_it_names_and_no_other(store, add_people):
+    """As of a merge whose keypoints the page has not read again yet."""
+    (person,) = add_people(1)
+    save(store, person, placed(0), edit_id="e1")
+    with pytest.raises(Conflict):
+        labels.undo(store, person, who="bob", edit_id="u1", base_revision={0: 0})
+    save(store, person, placed(0, x=40), edit_id="e2", base=None, who="bob")
+    with pytest.raises(Conflict, match="bob"):
+        labels.undo(store, person, who="ann", edit_id="u1", undoes="e1", base_revision={0: 0})
+    labels.undo(store, person, who="bob", edit_id="u2", undoes="e2", base_revision={0: 0})
+    assert now(store, person)[0]["x"] == 20
+
+
 def test_an_edit_may_name_the_bases_of_its_keypoints(store, add_people):
     (person,) = add_people(1)
     first = save(store, person, placed(0), placed(1), edit_id="e1")["revision"]

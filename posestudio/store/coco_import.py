@@ -28,7 +28,7 @@ from posestudio.store.coco_known import Before
 from posestudio.store.coco_read import CocoAnnotation, CocoFile, CocoImage
 from posestudio.store.database import Cursor, Store, fetch, set_skeleton
 from posestudio.store.image_files import ImageFiles, Progress, in_threads
-from posestudio.store.images import ImageSource, InFolder, NewImage, keep_together
+from posestudio.store.images import ImageSource, InFolder, NewImage
 from posestudio.store.media import Picture
 from posestudio.store.media_import import joined
 from posestudio.store.people import NewPerson
@@ -44,6 +44,8 @@ class _Plan:
     chosen: set[int] | None
     boxes: str | None
     who: str
+    folder_of: Mapping[str, str]
+    folders: Mapping[str, int]
     persons: dict[int, list[CocoAnnotation]] = field(default_factory=dict)
     before: dict[int, Before] = field(default_factory=dict)
     here: set[int] = field(default_factory=set)
@@ -57,6 +59,13 @@ class _Plan:
             return self.before[image.coco_id].new
         given = self.persons.get(image.coco_id, [])
         return [one for one in given if one.coco_id not in self.here]
+
+    def placed(self) -> list[InFolder]:
+        return [
+            InFolder(self.folder_of[image.file_name], picture.sha256, image.file_name)
+            for image, picture in self.pairs
+            if image.file_name in self.folder_of
+        ]
 
     def source_of(self, coco_id: int, new: int | None) -> int | None:
         """The source that a new person of an image belongs to: the one that brought it before, or the new one."""
@@ -124,28 +133,12 @@ def import_coco(
             if not skip_bad:
                 raise coco_read.refusal(file.name, parsed.faults)
             _leave_out(parsed, {image.coco_id for image, _ in pairs})
-        plan = _Plan(parsed, pairs, split, None, boxes, who)
+        plan = _Plan(parsed, pairs, split, None, boxes, who, folder_of or {}, folders or {})
         for annotation in parsed.annotations:
             plan.persons.setdefault(annotation.image_id, []).append(annotation)
         plan.chosen = choose(parsed, labeled, seed, notes=plan.notes)
         files.settle()
-        placed = _placed(pairs, folder_of or {})
-        return store.write(
-            lambda cursor: {
-                **_insert(cursor, plan),
-                "folders": keep_together(cursor, placed, folders or {}),
-            }
-        )
-
-
-def _placed(
-    pairs: Sequence[tuple[CocoImage, Picture]], folder_of: Mapping[str, str]
-) -> list[InFolder]:
-    return [
-        InFolder(folder_of[image.file_name], picture.sha256, image.file_name)
-        for image, picture in pairs
-        if image.file_name in folder_of
-    ]
+        return store.write(lambda cursor: _insert(cursor, plan))
 
 
 def _check_options(split: str, boxes: str | None, folder: Path) -> None:
@@ -226,11 +219,11 @@ def _insert(cursor: Cursor, plan: _Plan) -> dict[str, Any]:
         "faults": plan.file.faults + plan.file.dragged,
         "warnings": plan.file.notes + plan.notes + changes.notes(),
     }
-    if not fresh and plan.pairs:
-        return report
-    image_ids = _insert_images(cursor, plan, fresh, report, known)
-    _insert_people(cursor, plan, fresh, image_ids, report)
-    report["keypoints"] += coco_again.update_people(cursor, changes.changed, plan.who)
+    if fresh or not plan.pairs:
+        image_ids = _insert_images(cursor, plan, fresh, report, known)
+        _insert_people(cursor, plan, fresh, image_ids, report)
+        report["keypoints"] += coco_again.update_people(cursor, changes.changed, plan.who)
+    report["folders"] = images.keep_together(cursor, plan.placed(), plan.folders)
     return report
 
 

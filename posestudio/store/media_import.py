@@ -46,9 +46,8 @@ def import_images(
         progress: told after every item.
 
     Returns:
-        added and duplicates (counts), image_ids and instance_ids (of the added), refused (a list of name and
-        reason), people (count), near (how many share a group because they look alike), folders (with group: folder ->
-        an image of it), warnings.
+        added and duplicates (counts), image_ids and instance_ids (of the added), refused (a list of name and reason),
+        people (count), near (how many share a group as they look alike), folders (folder -> an image), warnings.
 
     Raises:
         InputError: nothing at all could be taken. The store is as it was.
@@ -75,13 +74,13 @@ def import_images(
         files.settle()
         label = str(paths[0]) if len(paths) == 1 and names is None else ", ".join(calls[:10])
         placed = _placed(taken, named=names is not None) if group else []
-        report = store.write(
+        return store.write(
             lambda cursor: {
                 **_insert(cursor, taken, label, boxes=boxes, link=link),
                 "folders": images.keep_together(cursor, placed, folders or {}),
+                "refused": refused,
             }
         )
-    return {**report, "refused": refused}
 
 
 def _placed(taken: Sequence[tuple[Item, Picture]], *, named: bool) -> list[InFolder]:

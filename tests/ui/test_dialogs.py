@@ -6,12 +6,23 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, expect
 
+from posestudio.studio.demo import make_demo
 from tests.ui.browsers import App, looking
 from tests.ui.desk import Desk
 
 pytestmark = pytest.mark.browser
 WAIT = 60_000
 PERSIAN = "\u0646\u0631\u06af\u0633\u200c\u062e\u0627\u0646"
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    """A studio with more people in the queue than a page asks for ahead of time."""
+    project = tmp_path_factory.mktemp("dialogs") / "project"
+    make_demo(project, counts={"train": 26, "val": 2}, labeled=10)
+    opened = App(project).start()
+    yield opened
+    opened.kill()
 
 
 @pytest.fixture

@@ -1,43 +1,14 @@
-/* Bringing files in: chosen or dropped files and folders, sent one by one, taken in by parts, and what came of it. */
+/* Bringing files in: sent one by one, taken in by parts, and what came of it. */
 
 import { Away, Refused } from "../editor/api.js";
 import { el } from "../editor/dom.js";
-import { button, heard, many } from "../shared/page.js";
+import { button, many } from "../shared/page.js";
+import { dropped, readWhole } from "./files.js";
 
 const AT_ONCE = 24; // photos that are taken in together
 const SENDING = 3; // files on their way at once
 const DETECT = 4; // photos of one call of the detector
 const BIG = /\.(zip|mp4|mov|avi|mkv|webm)$/i;
-const HIDDEN = /(^|\/)(\.|Thumbs\.db$|desktop\.ini$|__MACOSX\/)/i;
-
-/** Files of a drop with their paths, folders walked: [{file, name}]. Must be called while the event lasts. */
-export async function dropped(transfer) {
-  const entries = [...transfer.items].filter((item) => item.kind === "file").map((item) => item.webkitGetAsEntry?.() ?? item.getAsFile());
-  const found = [];
-  for (const entry of entries) {
-    if (entry instanceof File) found.push({ file: entry, name: entry.name });
-    else if (entry) await walk(entry, "", found);
-  }
-  return found.filter(({ name }) => !HIDDEN.test(name));
-}
-
-async function walk(entry, folder, found) {
-  const name = folder + entry.name;
-  if (entry.isFile) {
-    found.push({ file: await new Promise((done, failed) => { entry.file(done, failed); }), name });
-    return;
-  }
-  const reader = entry.createReader();
-  for (;;) { // a reader gives up to a hundred entries at a time
-    const part = await new Promise((done, failed) => { reader.readEntries(done, failed); });
-    if (!part.length) return;
-    for (const one of part) await walk(one, `${name}/`, found);
-  }
-}
-
-/** Files of an <input>: [{file, name}], with the path inside a chosen folder. */
-export const chosen = (input) =>
-  [...input.files].map((file) => ({ file, name: file.webkitRelativePath || file.name })).filter(({ name }) => !HIDDEN.test(name));
 
 /** "118 photos, 1 JSON file and 1 zip". */
 export function summed(files) {
@@ -52,13 +23,16 @@ export function summed(files) {
     .filter(([number]) => number).map(([number, noun]) => many(number, noun)).join(", ");
 }
 
+/** The totals while nothing has come in. */
+const nothing = () => ({ images: 0, people: 0, labeled: 0, predicted: 0, duplicates: 0, image_ids: [], refused: [], notes: [] });
+
 /** Sends files and lets the studio take them in. */
 export class Adding {
   /** server: with `session()`; tell: ({sent, taken, whole, doing}) while it goes. */
   constructor(server, token, who, tell) {
     Object.assign(this, { server, token, who, tell });
     this.sending = new AbortController();
-    this.total = { images: 0, people: 0, labeled: 0, predicted: 0, duplicates: 0, image_ids: [], refused: [], notes: [] };
+    this.total = nothing();
   }
 
   /** Send no more; what is being taken in comes in whole, files that were sent without it are forgotten. */
@@ -70,7 +44,7 @@ export class Adding {
     return this.sending.signal.aborted;
   }
 
-  /** All of it; returns the totals. options: {split, group}. */
+  /** All of it; returns the totals. options: {split, group}. A file that cannot be read is refused like any other. */
   async run(files, options) {
     this.whole = files.length;
     this.sent = 0;
@@ -127,7 +101,12 @@ export class Adding {
 
   async #upload(path, file) {
     const headers = { "X-PoseStudio-Token": this.token(), "Content-Type": "application/octet-stream" };
-    return answer(await this.#fetch(path, { method: "POST", headers, body: file, signal: this.sending.signal }));
+    try {
+      return await answer(await this.#fetch(path, { method: "POST", headers, body: file, signal: this.sending.signal }));
+    } catch (error) { // a browser does not say whether it was the server or the file
+      if (error instanceof Away) await readWhole(file, this.sending.signal);
+      throw error;
+    }
   }
 
   async #take(drop, numbers, options) {
@@ -244,17 +223,6 @@ export function progress(stop) {
   };
 }
 
-/** Buttons that open the browser's choosers; `take` gets the files. */
-export function choosers(take) {
-  const input = (given) => heard(el("input", { type: "file", hidden: true, multiple: true, tabindex: -1, ...given }), {
-    change: (event) => { const files = chosen(event.target); event.target.value = ""; if (files.length) take(files); },
-  });
-  const files = input({ id: "pg-files", accept: "image/*,video/*,.zip,.json,.mkv", "aria-label": "Files to add" });
-  const folder = input({ id: "pg-folder", webkitdirectory: true, "aria-label": "Folder to add" });
-  return el("span.pg-choosers", {}, button("Add files", () => files.click(), "button.ps-button.ps-primary", { id: "pg-add" }),
-    button("Add a folder", () => folder.click()), files, folder);
-}
-
 /** Adding on the page: the questions, how far it is, what came in, and the search for people in it. */
 export class Intake {
   /** page: {server, toasts, edits, overview, selection, renew(), changed(), whole(images), came(total)}. */
@@ -278,31 +246,38 @@ export class Intake {
       event.preventDefault();
       depth = 0;
       this.over.hidden = true;
-      const found = await dropped(event.dataTransfer);
-      if (found.length) this.ask(found);
+      const { files: found, refused } = await dropped(event.dataTransfer);
+      if (found.length || refused.length) this.ask(found, refused);
       else this.page.toasts.say("There was no file in what was dropped.");
     });
   }
 
-  ask(files) {
+  /** Ask how files are to come in; refused: [[name, why]] of others in the same drop, which are named in the end. */
+  ask(files, refused = []) {
     if (this.busy) {
       this.page.toasts.say("Files are being added already. Drop these when that is done.");
       return;
     }
-    const asked = questions(files, { detector: this.page.overview.detector, cancel: () => { this.panel.hidden = true; },
-      start: () => this.#add(files, asked.options()) });
-    this.panel.replaceChildren(asked.node);
+    const close = () => { this.panel.hidden = true; };
     this.panel.hidden = false;
+    if (!files.length) {
+      this.panel.replaceChildren(report({ ...nothing(), refused }), el("p.pg-row", {}, button("Close", close)));
+      return;
+    }
+    const asked = questions(files, { detector: this.page.overview.detector, cancel: close,
+      start: () => this.#add(files, refused, asked.options()) });
+    this.panel.replaceChildren(asked.node);
     this.panel.scrollIntoView({ block: "nearest" });
     asked.node.querySelector(".ps-primary").focus();
   }
 
-  async #add(files, { boxes, split, group }) {
+  async #add(files, refused, { boxes, split, group }) {
     const { page } = this;
     this.busy = true;
     const stay = (event) => event.preventDefault(); // the browser asks whether to leave
     window.addEventListener("beforeunload", stay);
     const adding = new Adding(page.server, () => page.overview.token, page.edits.who, (how) => shown.tell(how));
+    adding.total.refused.push(...refused);
     const shown = progress(() => adding.stop());
     this.panel.replaceChildren(shown.node);
     await page.renew();

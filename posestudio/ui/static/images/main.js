@@ -4,8 +4,9 @@
 import { Away, Server } from "../editor/api.js";
 import { el } from "../editor/dom.js";
 import { Toasts, button, heard, isFree, keysDialog, many } from "../shared/page.js";
-import { Intake, choosers } from "./adding.js";
+import { Intake } from "./adding.js";
 import { Edits } from "./edits.js";
+import { choosers } from "./files.js";
 import { filters } from "./filters.js";
 import { Selection, columns, grid, noDoubts, nothingFits, nothingYet, pager, writeDoubts } from "./grid.js";
 import { path } from "./path.js";

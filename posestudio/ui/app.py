@@ -55,6 +55,9 @@ from posestudio.ui.tabs.sheet import sheet_tab  # noqa: E402
 from posestudio.ui.tabs.train import train_tab  # noqa: E402
 
 MAX_UPLOAD = "2gb"
+SESSIONS = 200
+"""How many loads of Train, Evaluate and Export Gradio remembers, half a megabyte each, also when the page is closed.
+The one that was silent longest goes first; a page that is open asks each second."""
 MAKING = ".making-demo"
 """A file that stands in a project folder while the demo project is being made."""
 DEMO = "data/project"
@@ -85,6 +88,7 @@ def build(studio: Studio, jobs: Jobs | None = None) -> gr.Blocks:
     with demo.route("Export", "export", show_in_navbar=False) as page:
         export_tab(studio, jobs, page)
     demo.queue(default_concurrency_limit=4)
+    demo.state_session_capacity = SESSIONS
     return demo
 
 

@@ -1,13 +1,17 @@
 """The server: routes of its own, scripts, and what serve refuses."""
 
+import gc
 import io
 import socket
+import weakref
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
+from starlette.routing import Mount
 
 from posestudio.core.skeleton import COCO17
 from posestudio.errors import InputError
@@ -65,6 +69,28 @@ def test_scripts_are_files_of_the_static_folder_and_asked_for_anew(studio):
         assert again.status_code == 304
         assert client.get("/own/%2e%2e/app.py").status_code == 404
         assert client.get("/own/").status_code == 404
+
+
+def test_old_sessions_are_given_back_and_a_page_that_still_asks_keeps_its_own(studio, monkeypatch):
+    monkeypatch.setattr(app, "SESSIONS", 20)
+    whole = app.application(studio)
+    pages: Any = next(one.app for one in whole.routes if isinstance(one, Mount) and not one.path)
+    functions = pages.get_blocks().fns.items()
+    (poll,) = (i for i, fn in functions if len(fn.inputs) == 1 and "tick" in str(fn.targets))
+    with TestClient(whole, base_url="http://127.0.0.1:7860") as client:
+
+        def asks(session: str) -> weakref.ref:
+            body = {"fn_index": poll, "data": [""], "session_hash": session}
+            assert client.post("/gradio_api/run/predict", json=body).status_code == 200
+            return weakref.ref(pages.state_holder.session_data[session])
+
+        left, stays = asks("left"), asks("stays")
+        for number in range(2 * app.SESSIONS):
+            asks(f"another {number}")
+            assert asks("stays") is stays
+    gc.collect()
+    assert left() is None and stays() is not None
+    assert len(pages.state_holder.session_data) == app.SESSIONS
 
 
 def test_serve_refuses_a_network_and_a_taken_port(studio):

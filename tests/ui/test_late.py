@@ -84,6 +84,44 @@ def test_a_box_drawn_while_the_photo_is_read_anew_stays(app, seen):
     assert page.locator(".pg-box").count() == len(boxes(app, image)) == len(known) + 1
 
 
+def test_a_box_that_waits_to_be_saved_is_there_when_its_photo_is_shown_again(app, seen):
+    page = seen.page
+    image = opened(app, page, 0)
+    held = holding(page, "**/api/edits")
+    known = page.locator(".pg-box").count()
+    page.keyboard.press("b")
+    edit = next_of(page, held)
+    name = page.inner_text(".pg-photo-name")
+    page.keyboard.press("d")
+    expect(page.locator(".pg-photo-name")).not_to_have_text(name)
+    page.keyboard.press("a")
+    expect(page.locator(".pg-photo-name")).to_have_text(name)
+    edit.continue_()
+    expect(page.locator(".pg-box")).to_have_count(known + 1)
+    assert len(boxes(app, image)) == known + 1
+
+
+def test_a_box_that_is_saved_while_its_photo_is_on_its_way_is_shown(app, seen):
+    page = seen.page
+    image = opened(app, page, 1)
+    held = holding(page, "**/api/edits")
+    known = page.locator(".pg-box").count()
+    page.keyboard.press("b")
+    edit = next_of(page, held)
+    name = page.inner_text(".pg-photo-name")
+    page.keyboard.press("d")
+    expect(page.locator(".pg-photo-name")).not_to_have_text(name)
+    photo = holding(page, f"**/api/gallery/{image}*")
+    page.keyboard.press("a")
+    before = next_of(page, photo)
+    answer = before.fetch()
+    edit.continue_()
+    saved(page)
+    before.fulfill(response=answer)
+    next_of(page, photo).continue_()
+    expect(page.locator(".pg-box")).to_have_count(known + 1)
+
+
 def test_held_keys_and_double_clicks_add_one_box(app, seen):
     page = seen.page
     image = opened(app, page, 1)

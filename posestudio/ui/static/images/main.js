@@ -285,6 +285,7 @@ class Images {
 
   async #openPhoto(image) {
     const turn = ++this.turn;
+    const { sent, state: { waiting } } = this.edits;
     try {
       const photo = await this.server.get(`/api/gallery/${image}`, this.#query());
       if (turn !== this.turn) return; // somebody went on meanwhile
@@ -296,6 +297,7 @@ class Images {
       this.photoBox.hidden = false;
       this.selected.hidden = true;
       this.view.show(photo);
+      if (waiting || sent !== this.edits.sent) this.view.renew(this.#query()); // it may not know of these edits
       for (const near of [photo.after, photo.before]) if (near !== null) new Image().src = `media/${near}`;
     } catch (error) {
       if (turn !== this.turn) return;

@@ -12,6 +12,7 @@ pytestmark = pytest.mark.browser
 WAIT = 120_000
 PAGES = {
     "/": ".pg-card img",
+    "/?image=3": ".pg-box",
     "/correct?instance=3": ".pe-joint:visible",
     "/sheet?keypoint=left_wrist": ".sh-card img",
     "/inspect?instance=3": ".pi-card canvas",

@@ -348,6 +348,43 @@ def test_boxes_by_keyboard_alone_and_undo(shared, look):
     assert "image=" not in page.url
 
 
+def test_space_pans_whatever_was_pressed_last(shared, look):
+    app, page = shared, look(shared).page
+    page.goto(app.address + "/?image=11")
+    page.locator(".pg-box").wait_for()
+    known = [boxes(app, image) for image in (11, 12)]
+
+    def pans() -> None:
+        left, top, scale = page.evaluate(SCALE)
+        page.keyboard.down("Space")
+        drag(page, (200, 50), (210, 70))
+        page.keyboard.up("Space")
+        moved = [left + 10 * scale, top + 20 * scale, scale]
+        assert np.allclose(page.evaluate(SCALE), moved, atol=1)
+
+    pans()  # nothing was pressed yet
+    for name in ("Zoom in", "Fit", "Zoom out", "Next"):
+        page.get_by_role("button", name=name).click()
+        expect(page.locator(".pg-place")).to_contain_text("12 of" if name == "Next" else "11 of")
+        pans()
+    page.locator(".pg-box").focus()
+    pans()
+    (person,) = known[1]
+    x, y, w, h = known[1][person]
+    page.keyboard.press("ArrowRight")  # the box has the keys still
+    saved(page)
+    assert boxes(app, 12)[person] == [x + 1, y, w, h]
+    page.keyboard.press("Control+z")
+    page.mouse.click(*screen(page, 200, 50))  # nobody is selected any more
+    expect(page.locator(".pg-box[aria-pressed=true]")).to_have_count(0)
+    pans()
+    page.get_by_role("button", name="Zoom in").focus()
+    page.keyboard.press("Enter")  # whoever goes by keyboard stays there
+    expect(page.get_by_role("button", name="Zoom in")).to_be_focused()
+    saved(page)
+    assert [boxes(app, image) for image in (11, 12)] == known
+
+
 def test_a_box_drawn_while_the_studio_is_away_arrives_once(made, start, look):
     app = start(made.folder)
     seen = look(app)

@@ -30,7 +30,7 @@ export class Boxes {
     this.layer = sv("g");
     this.preview = sv("rect.pg-preview", { hidden: true });
     this.svg = sv("svg.pg-drawing", {}, this.layer, this.preview);
-    this.node = el("div.pg-stage", {}, this.photo, this.svg);
+    this.node = el("div.pg-stage", { tabindex: -1, role: "group", "aria-label": "Photo and boxes" }, this.photo, this.svg);
     const listen = (target, name, deed, options = {}) => target.addEventListener(name, deed.bind(this), options);
     listen(this.node, "pointerdown", this.down);
     listen(this.node, "pointermove", this.move);
@@ -40,7 +40,7 @@ export class Boxes {
     listen(this.node, "contextmenu", (event) => event.preventDefault());
     listen(this.node, "keydown", this.key);
     listen(this.node, "keyup", this.keyUp);
-    listen(this.node, "focusout", () => this.#settle());
+    listen(this.node, "focusout", this.blur);
     new ResizeObserver(() => this.#resized()).observe(this.node);
   }
 
@@ -68,9 +68,9 @@ export class Boxes {
     this.on.select(person);
   }
 
-  /** Focus the selected person's box. */
+  /** Focus the selected person's box, or the stage when nobody is selected: the keys are theirs. */
   focus() {
-    this.layer.querySelector("[aria-pressed=true]")?.focus({ preventScroll: true });
+    (this.layer.querySelector("[aria-pressed=true]") ?? this.node).focus({ preventScroll: true });
   }
 
   get room() {
@@ -156,7 +156,7 @@ export class Boxes {
       handle: handle ?? "move", before: person ? [...person.box] : null,
     };
     this.node.setPointerCapture(event.pointerId);
-    if (person && !pan) this.focus();
+    this.focus();
   }
 
   move(event) {
@@ -273,6 +273,11 @@ export class Boxes {
   keyUp(event) {
     if (event.key === " ") this.#space = false;
     else this.#settle();
+  }
+
+  blur({ relatedTarget: to }) {
+    this.#settle();
+    if (!this.node.contains(to)) this.#space = false; // its end is told to others
   }
 
   #change(person, box) {

@@ -40,6 +40,7 @@ export class PhotoView {
       button("−", () => this.boxes.zoom(1 / 1.3), "button.ps-button", { "aria-label": "Zoom out" }),
       button("Fit", () => this.boxes.fit(), "button.ps-button", { title: "Fit (F)" }),
       button("+", () => this.boxes.zoom(1.3), "button.ps-button", { "aria-label": "Zoom in" }));
+    heard(tools, { click: ({ detail }) => detail && this.boxes.focus() }); // by pointer: the keys are the photo's again
     this.side = el("aside.pg-side", { "aria-label": "People of the photo" });
     this.node = el("section.pg-view", { "aria-label": "One photo" },
       el("div.pg-view-bar", {}, button("← All photos", page.close, "button.ps-button", { title: "All photos (Esc)" }), this.title, this.place,
@@ -78,6 +79,7 @@ export class PhotoView {
     else this.boxes.show(`media/${photo.image_id}`, [photo.width, photo.height], this.people);
     this.#drawSide();
     this.#drawSaved();
+    if (!same && !this.node.querySelector(":focus-visible")) this.boxes.focus(); // unless somebody goes by keyboard
   }
 
   /** Read the photo anew. An answer does not know the edits that were made meanwhile: then it is asked for again. */

@@ -67,7 +67,7 @@ def _show_saved(found: dict[str, Any]) -> str:
     lines = [show.pairs(found, leave_out=("missing",))]
     if found["missing"]:
         lines += [
-            "Not in it, for these linked photos are gone or changed:",
+            "Not in it, for these are gone or changed:",
             show.listed(found["missing"]),
         ]
     return "\n".join(lines)

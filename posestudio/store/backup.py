@@ -10,23 +10,32 @@ import os
 import shutil
 import uuid
 import zipfile
+from contextlib import closing, suppress
 from pathlib import Path, PurePosixPath
 
 from posestudio.errors import InputError, NotFound, StoreBusy, StoreError
-from posestudio.store.database import FILE, PATIENCE, Database, Row, Store, now
+from posestudio.store import deletion
+from posestudio.store.database import FILE, PATIENCE, Cursor, Database, Row, Store, now
+from posestudio.store.snapshots import PEOPLE_FILE, SNAPSHOT_FILE
 
 MANIFEST = "backup.json"
 FORMAT = 1
 CONTENT = ("images", "snapshots", "runs")
+PASSING = ("stop", "lock")
+"""Files of a run that mean something only while a worker is alive."""
+STATE = "state.safetensors"
+"""File of a run that resume needs."""
 
 
 def backup(store: Store, file: Path) -> Row:
     """Write the project to `file`, whole or not at all; the store stays in use meanwhile.
 
-    Linked photos go into it too, and are the project's own after a restore.
+    Linked photos go into it too, and are the project's own after a restore. What goes away meanwhile, such as the
+    training state of a run that ends, is left out; an image that is deleted meanwhile is deleted in the backup too.
 
     Returns:
-        path, bytes, files, missing (paths of linked photos that are gone or changed, so that they are not in it).
+        path, bytes, files, missing (paths of photos, snapshots and runs that the store names and that are gone or
+        changed, so that they are not in it).
 
     Raises:
         StoreError: the disk is full or the file cannot be written.
@@ -37,14 +46,13 @@ def backup(store: Store, file: Path) -> Row:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         store.database.copy_to(copy)
-        linked, missing = _take_links(copy)
-        names = {**linked, **{name: store.project / name for name in _files(store.project)}}
         with zipfile.ZipFile(fresh, "w", zipfile.ZIP_STORED, strict_timestamps=False) as archive:
-            header = {"format": FORMAT, "created_at": now().isoformat() + "Z", "files": len(names)}
-            archive.writestr(MANIFEST, json.dumps(header))
+            with closing(Database(copy)) as frozen:
+                saved = _save_files(archive, {**_linked(frozen), **_own(store.project)})
+                missing = _settle(frozen, store, saved)
             archive.write(copy, FILE)
-            for name, path in sorted(names.items()):
-                archive.write(path, name)
+            header = {"format": FORMAT, "created_at": now().isoformat() + "Z", "files": len(saved)}
+            archive.writestr(MANIFEST, json.dumps(header))
         with open(fresh, "rb") as stream:
             os.fsync(stream.fileno())
         os.replace(fresh, target)
@@ -54,7 +62,7 @@ def backup(store: Store, file: Path) -> Row:
         for path in (fresh, copy, copy.with_name(copy.name + ".wal")):
             path.unlink(missing_ok=True)
     size = target.stat().st_size
-    return {"path": str(target), "bytes": size, "files": len(names), "missing": missing}
+    return {"path": str(target), "bytes": size, "files": len(saved), "missing": missing}
 
 
 def restore(project: Path, file: Path, *, patience: float = PATIENCE) -> Row:
@@ -93,39 +101,81 @@ def restore(project: Path, file: Path, *, patience: float = PATIENCE) -> Row:
     return {"path": str(project), "files": added, "replaced": replaced}
 
 
-def _files(project: Path) -> list[str]:
-    """What belongs into a backup beside the store, as paths relative to the project; hidden files do not."""
-    found = []
+def _own(project: Path) -> dict[str, Path]:
+    """The project's files that belong into a backup beside the store, by their names in the project.
+
+    Hidden files do not, and of a run neither what only a worker that is alive reads nor what is half written.
+    """
+    found = {}
     for folder in CONTENT:
-        for path in (project / folder).rglob("*"):
-            relative = path.relative_to(project)
-            hidden = any(part.startswith(".") for part in relative.parts)
-            if path.is_file() and not path.is_symlink() and not hidden:
-                found.append(relative.as_posix())
+        for place, folders, files in os.walk(project / folder):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            for name in files:
+                path = Path(place) / name
+                passing = folder == "runs" and (name in PASSING or path.suffix == ".part")
+                if not name.startswith(".") and not passing and not path.is_symlink():
+                    found[path.relative_to(project).as_posix()] = path
     return found
 
 
-def _take_links(copy: Path) -> tuple[dict[str, Path], list[str]]:
-    """Make linked photos a copied store's own; returns their files by name in the project, and those that cannot be."""
-    database = Database(copy)
-    try:
-        rows = database.read("SELECT sha256, link_path FROM images WHERE link_path IS NOT NULL")
-        found = {
-            row["sha256"]: Path(row["link_path"])
-            for row in rows
-            if _holds(row["link_path"], row["sha256"])
-        }
-        database.write(
-            lambda cursor: cursor.execute(
-                "UPDATE images SET link_path = NULL WHERE sha256 IN (SELECT unnest(?::VARCHAR[]))",
-                [list(found)],
-            )
+def _linked(frozen: Database) -> dict[str, Path]:
+    """The linked photos of a copied store that are as they were, by the names that they get in the project."""
+    rows = frozen.read("SELECT sha256, link_path FROM images WHERE link_path IS NOT NULL")
+    return {
+        f"images/{row['sha256']}": Path(row["link_path"])
+        for row in rows
+        if _holds(row["link_path"], row["sha256"])
+    }
+
+
+def _save_files(archive: zipfile.ZipFile, files: dict[str, Path]) -> set[str]:
+    """Put files into the archive; returns the names of those that were still there.
+
+    A run's training state comes first: what its events say then is never older than the state.
+    """
+    saved = set()
+    for name in sorted(files, key=lambda name: (not name.endswith("/" + STATE), name)):
+        with suppress(FileNotFoundError):
+            archive.write(files[name], name)
+            saved.add(name)
+    return saved
+
+
+def _settle(frozen: Database, store: Store, saved: set[str]) -> list[str]:
+    """Make a copied store fit the files that were saved with it; returns the paths that it names and that were not."""
+    graves = {
+        row["id"]: row["who"] for row in deletion.list_tombstones(store) if row["kind"] == "image"
+    }
+    images = frozen.read("SELECT image_id, sha256, link_path FROM images")
+    linked = [row["sha256"] for row in images if row["link_path"]]
+    held = [sha256 for sha256 in linked if f"images/{sha256}" in saved]
+    lost = [row for row in images if f"images/{row['sha256']}" not in saved]
+
+    def job(cursor: Cursor) -> None:
+        cursor.execute(
+            "UPDATE images SET link_path = NULL WHERE sha256 IN (SELECT unnest(?::VARCHAR[]))",
+            [held],
         )
-        database.checkpoint()
-    finally:
-        database.close()
-    missing = sorted(row["link_path"] for row in rows if row["sha256"] not in found)
-    return {f"images/{sha256}": path for sha256, path in found.items()}, missing
+        for row in lost:
+            if row["image_id"] in graves:
+                deletion.erase_image(cursor, row["image_id"], graves[row["image_id"]])
+
+    frozen.write(job)
+    frozen.checkpoint()
+    missing = [
+        row["link_path"] or str(store.project / "images" / row["sha256"])
+        for row in lost
+        if row["image_id"] not in graves
+    ]
+    there = {PurePosixPath(name).parent.as_posix() for name in saved}
+    for row in frozen.read("SELECT snapshot_id FROM snapshots"):
+        folder = f"snapshots/{row['snapshot_id']}"
+        if not {f"{folder}/{name}" for name in (PEOPLE_FILE, SNAPSHOT_FILE)} <= saved:
+            missing.append(str(store.project / folder))
+    for row in frozen.read("SELECT run_id FROM runs"):
+        if f"runs/{row['run_id']}" not in there:
+            missing.append(str(store.project / "runs" / row["run_id"]))
+    return sorted(missing)
 
 
 def _holds(path: str, sha256: str) -> bool:
@@ -178,7 +228,7 @@ def _require_free(path: Path, patience: float) -> None:
 
 def _bring(fresh: Path, project: Path) -> int:
     added = 0
-    for name in sorted(_files(fresh)):
+    for name in sorted(_own(fresh)):
         target = project / name
         absent = not target.exists()
         if absent or name.startswith("images/"):  # named by their hash: the same, or damaged

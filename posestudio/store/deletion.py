@@ -46,23 +46,11 @@ def delete_image(store: Store, image_id: int, *, who: str) -> Row:
     def job(cursor: Cursor) -> tuple[Row, str]:
         name = require_who(who)
         image = cursor.execute(
-            "SELECT sha256, link_path, group_id FROM images WHERE image_id = ?", [image_id]
+            "SELECT sha256, link_path FROM images WHERE image_id = ?", [image_id]
         ).fetchone()
         if image is None:
             raise NotFound(f"There is no image {image_id}.")
-        inside = cursor.execute(
-            "SELECT instance_id FROM instances WHERE image_id = ? ORDER BY ALL", [image_id]
-        ).fetchall()
-        people = [row[0] for row in inside]
-        _erase(cursor, people, name)
-        cursor.execute("DELETE FROM image_sources WHERE image_id = ?", [image_id])
-        cursor.execute("DELETE FROM image_journal WHERE image_id = ?", [image_id])
-        cursor.execute("DELETE FROM images WHERE image_id = ?", [image_id])
-        cursor.execute(
-            "DELETE FROM groups WHERE group_id = ? AND group_id NOT IN (SELECT group_id FROM images)",
-            [image[2]],
-        )
-        _bury(cursor, "image", [image_id], name)
+        people = erase_image(cursor, image_id, name)
         file = None if image[1] else image[0]
         return {"image": image_id, "deleted": people, "file": file}, image[0]
 
@@ -73,6 +61,26 @@ def delete_image(store: Store, image_id: int, *, who: str) -> Row:
     _forget(store, [sha256])
     store.database.checkpoint()
     return found
+
+
+def erase_image(cursor: Cursor, image_id: int, who: str) -> list[int]:
+    """Erase the rows of an image and of everybody in it in a transaction; returns the people's instance_ids."""
+    inside = cursor.execute(
+        "SELECT instance_id FROM instances WHERE image_id = ? ORDER BY ALL", [image_id]
+    ).fetchall()
+    groups = cursor.execute("SELECT group_id FROM images WHERE image_id = ?", [image_id]).fetchall()
+    people = [row[0] for row in inside]
+    _erase(cursor, people, who)
+    cursor.execute("DELETE FROM image_sources WHERE image_id = ?", [image_id])
+    cursor.execute("DELETE FROM image_journal WHERE image_id = ?", [image_id])
+    cursor.execute("DELETE FROM images WHERE image_id = ?", [image_id])
+    cursor.execute(
+        "DELETE FROM groups WHERE group_id IN (SELECT unnest(?::BIGINT[]))"
+        " AND group_id NOT IN (SELECT group_id FROM images)",
+        [[row[0] for row in groups]],
+    )
+    _bury(cursor, "image", [image_id], who)
+    return people
 
 
 def list_tombstones(store: Store) -> list[Row]:

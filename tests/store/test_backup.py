@@ -1,12 +1,16 @@
 """A backup brings everything back, and a bad file touches nothing."""
 
+import hashlib
+import json
+import shutil
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from posestudio.errors import InputError, NotFound, StoreBusy, StoreError
-from posestudio.store import backup, freeze, labels, people, verify
+from posestudio.store import backup, deletion, freeze, labels, people, runs, verify
 from posestudio.store.database import Store
 
 
@@ -106,3 +110,93 @@ def test_a_failing_backup_leaves_the_old_one(store, saved, monkeypatch):
         backup.backup(store, saved)
     assert saved.read_bytes() == before
     assert [path.name for path in saved.parent.iterdir()] == ["a.zip"]
+
+
+@pytest.fixture
+def begins(monkeypatch) -> Callable[[Callable[[], None]], None]:
+    """begins(deed): do that once, when files are listed and the first of them is about to be copied."""
+
+    def at_first(deed: Callable[[], None]) -> None:
+        write, left = zipfile.ZipFile.write, [deed]
+
+        def first(*words, **named):
+            while left:
+                left.pop()()
+            write(*words, **named)
+
+        monkeypatch.setattr(zipfile.ZipFile, "write", first)
+
+    return at_first
+
+
+def training(store) -> Path:
+    """A registered run whose worker is alive."""
+    snapshot = freeze.freeze(store)["snapshot_id"]
+    runs.register(store, "run-2", preset="supervised", size="tiny", snapshot_id=snapshot)
+    folder = store.project / "runs" / "run-2"
+    (folder / "ledger").mkdir(parents=True)
+    for name in ("config.json", "state.safetensors", "events.jsonl", "ledger/5.parquet"):
+        (folder / name).write_text(name)
+    for name in ("lock", "stop", "events.jsonl.part", "state.part"):
+        (folder / name).write_text("passing")
+    return folder
+
+
+def test_a_run_that_ends_meanwhile_leaves_a_backup_that_holds(store, tmp_path, begins):
+    folder = training(store)
+
+    def end():
+        for name in ("state.safetensors", "lock", "stop", "events.jsonl.part"):
+            (folder / name).unlink()
+        (folder / "events.jsonl").write_text("done")
+
+    begins(end)
+    done = backup.backup(store, tmp_path / "b.zip")
+    assert done["missing"] == []
+    with zipfile.ZipFile(tmp_path / "b.zip") as archive:
+        names = set(archive.namelist()) - {backup.MANIFEST, "store.duckdb"}
+        assert json.loads(archive.read(backup.MANIFEST))["files"] == len(names) == done["files"]
+    of_run = {name.removeprefix("runs/run-2/") for name in names if name.startswith("runs/run-2/")}
+    assert of_run == {"config.json", "events.jsonl", "ledger/5.parquet"}
+    backup.restore(tmp_path / "fresh", tmp_path / "b.zip")
+    assert (tmp_path / "fresh/runs/run-2/events.jsonl").read_text() == "done"
+    with Store(tmp_path / "fresh") as fresh:
+        assert verify.verify(fresh)["problems"] == []
+
+
+def test_an_image_that_is_deleted_meanwhile_is_deleted_in_the_backup(
+    store, add_people, tmp_path, begins
+):
+    add_people(2)
+    pixels = [b"one", b"two"]
+    for image, data in enumerate(pixels, 1):
+        sha256 = hashlib.sha256(data).hexdigest()
+        store.write(
+            lambda cursor, of=(sha256, image): cursor.execute(
+                "UPDATE images SET sha256 = ? WHERE image_id = ?", of
+            )
+        )
+        (store.project / "images" / sha256).write_bytes(data)
+    begins(lambda: deletion.delete_image(store, 1, who="a"))
+    assert backup.backup(store, tmp_path / "b.zip")["missing"] == []
+    backup.restore(tmp_path / "fresh", tmp_path / "b.zip")
+    with Store(tmp_path / "fresh") as fresh:
+        assert verify.verify(fresh)["problems"] == []
+        assert [row["image_id"] for row in fresh.read("FROM images")] == [2]
+        graves = [(row["kind"], row["id"], row["who"]) for row in deletion.list_tombstones(fresh)]
+        assert graves == [("person", 1, "a"), ("image", 1, "a")]
+
+
+def test_what_the_store_names_and_is_not_there_is_said(store, saved, tmp_path, begins):
+    folder = training(store)
+    snapshot = freeze.freeze(store)["snapshot_id"]
+    image = store.project / "images" / f"{0:064x}"
+
+    def lose():
+        image.unlink()
+        (store.project / "snapshots" / snapshot / "people.parquet").unlink()
+        shutil.rmtree(folder)
+
+    begins(lose)
+    missing = backup.backup(store, tmp_path / "b.zip")["missing"]
+    assert missing == sorted(map(str, [image, folder, store.project / "snapshots" / snapshot]))

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from posestudio.errors import PoseStudioError, TrainingError
 from posestudio.events import Event
 from posestudio.studio import ranking, training
+from posestudio.train.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from posestudio.studio.studio import Studio
@@ -246,8 +247,8 @@ def in_process(
             ended = False
             while not ended:
                 ended = child.poll() is not None
-                if stop is not None and stop():
-                    (folder / "stop").touch()
+                if not ended and stop is not None and stop():
+                    RunFolder(folder).ask_stop()
                 told = _pass_on(path, told, on_event, events.read)
                 if not ended:
                     time.sleep(0.2)

@@ -88,7 +88,7 @@ def start(
 
 
 def resumable(studio: "Studio", run: str) -> str:
-    """The id of a run that can go on.
+    """The id of a run that can go on; a stop that nobody was there to hear is forgotten.
 
     Raises:
         TrainingError: it is done, or is training somewhere.
@@ -103,6 +103,7 @@ def resumable(studio: "Studio", run: str) -> str:
             f"Run {found['run_id']} is done. Start another from it: on Train, or posestudio train --from "
             f"{found['run_id']}"
         )
+    RunFolder(studio.run_folder(found["run_id"])).forget_stop()
     return found["run_id"]
 
 

@@ -76,7 +76,7 @@ class RunFolder:
     def status(self) -> str:
         """queued, running, stopping, done, stopped, failed or interrupted (no worker, no end; resume goes on)."""
         if self.alive():
-            return "stopping" if (self.path / "stop").exists() else "running"
+            return "stopping" if self.asked_to_stop() else "running"
         path = self.path / "events.jsonl"
         if not path.exists():
             return "queued"
@@ -117,8 +117,16 @@ class RunFolder:
             lock.release()
 
     def ask_stop(self) -> None:
-        """Ask the worker to stop after its present step."""
+        """Ask the worker to stop after its present step, or one that is about to begin, after its first."""
         (self.path / "stop").touch()
+
+    def asked_to_stop(self) -> bool:
+        """Whether the worker is asked to stop."""
+        return (self.path / "stop").exists()
+
+    def forget_stop(self) -> None:
+        """Take back what was asked of a worker that is no more."""
+        (self.path / "stop").unlink(missing_ok=True)
 
     def write_json(self, name: str, record: dict[str, Any]) -> None:
         """Replace a JSON file of the run whole; of several who write it at once, one is the last."""

@@ -40,7 +40,8 @@ def run(
 
     Args:
         path: PROJECT/runs/RUN with config.json and run.json.
-        stop: asked before every step; a file named "stop" in the folder asks the same.
+        stop: asked after every step; a file named "stop" in the folder asks the same, also one that was there before.
+            It is gone when the worker ends.
         on_event: told every event after it is on disk.
         progress: told about long work before the first step.
         choose: see `objective.semi_supervised`.
@@ -58,7 +59,6 @@ def run(
         if share[0] != 0:
             return _train(folder, share, None, lambda event: None, None, choose)
         with folder.hold():
-            (path / "stop").unlink(missing_ok=True)
             step = 0
 
             def tell(event: Event) -> None:
@@ -73,6 +73,8 @@ def run(
             except (PoseStudioError, RuntimeError, OSError, MemoryError) as error:
                 tell(Failed(step=step, message=str(error) or type(error).__name__))
                 raise
+            finally:
+                folder.forget_stop()
 
 
 class _processes:
@@ -227,7 +229,7 @@ def make_objective(
 
 def _asked(folder: RunFolder, stop: Callable[[], bool] | None, share: tuple[int, int]) -> bool:
     """Whether to stop after this step; all processes of a run hear the same answer."""
-    asked = (folder.path / "stop").exists() or (stop is not None and stop())
+    asked = folder.asked_to_stop() or (stop is not None and stop())
     if share[1] > 1:
         word = torch.tensor(int(asked), device=default_device())
         torch.distributed.broadcast(word, 0)

@@ -194,3 +194,20 @@ def test_who_looks_at_a_run_does_not_keep_its_worker_out(studio):
         stop.set()
         for looker in lookers:
             looker.join()
+
+
+@pytest.mark.parametrize("runner", ["thread", "process"])
+def test_a_stop_while_a_run_waits_is_honored_and_an_old_one_is_not(studio, runner):
+    changes = {**QUICK, "train.steps": "3", "data.height": "64", "data.width": "64"}
+    run = training.start(studio, preset="supervised", size="tiny", changes=changes)["run_id"]
+    folder = RunFolder(studio.run_folder(run))
+    assert studio.call("stop_run", run=run)["status"] == "stopping"
+    job = jobs.Jobs(studio).train(run, runner=runner)
+    job.thread.join(300)
+    assert job.problem is None and folder.status() == "stopped"
+    assert folder.metrics()["steps"] == 1
+    folder.ask_stop()  # as one who saw it run a moment ago
+    job = jobs.Jobs(studio).train(training.resumable(studio, run))
+    job.thread.join(300)
+    assert job.problem is None and folder.status() == "done"
+    assert folder.metrics()["steps"] == 3

@@ -148,6 +148,16 @@ def test_a_stop_file_stops_the_run(project: Path, snapshot: str):
     assert folder.metrics()["fold"] == {}, "its labels taught, so they judge nobody"
 
 
+def test_a_stop_that_is_asked_before_the_worker_begins_holds_once(project: Path, snapshot: str):
+    run = people.write_run(project, "asked-early", snapshot, {"train.steps": 3})
+    folder = RunFolder(run)
+    folder.ask_stop()
+    worker.run(run)
+    assert folder.status() == "stopped" and folder.metrics()["steps"] == 1
+    worker.run(run)
+    assert folder.status() == "done" and folder.metrics()["steps"] == 3
+
+
 def test_two_workers_on_one_run_are_refused(whole: Path):
     folder = RunFolder(whole)
     with folder.hold():

@@ -40,6 +40,9 @@ def test_help_is_quick_and_loads_nothing_heavy():
         ["export", "onnx"],
         ["predict"],
         ["import", "coco", "x"],
+        ["box", "1", "--set", "1,2,30,40", "--hide"],
+        ["box", "1", "--restore", "--set", "1,2,30,40"],
+        ["box", "--image", "1", "--hide", "--set", "1,2,30,40"],
     ],
 )
 def test_wrong_usage_is_2(line, capsys):

@@ -68,12 +68,12 @@ def _add_boxes(verbs: Verbs, common: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--image", type=int, metavar="IMAGE", help="add a person to this image instead"
     )
-    verb.add_argument("--set", metavar="X,Y,W,H", dest="xywh", help="the box in image pixels")
     verb.add_argument(
         "--ignore", action="store_true",
         help="with --image: a region with people whom nobody labels, not a person",
     )  # fmt: skip
     deed = verb.add_mutually_exclusive_group()
+    deed.add_argument("--set", metavar="X,Y,W,H", dest="xywh", help="the box in image pixels")
     deed.add_argument("--hide", action="store_true", help="take the person out; labels are kept")
     deed.add_argument("--restore", action="store_true", help="bring a hidden person back")
     verb = add_verb(

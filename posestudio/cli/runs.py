@@ -57,7 +57,7 @@ def add(verbs: Verbs, common: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--weights",
         metavar="FILE",
-        help="ImageNet weights of the backbone (default: torchvision's)",
+        help="ImageNet weights of the backbone, without --from (default: torchvision's)",
     )
     verb.add_argument(
         "--from", metavar="RUN", dest="from_run", help="start from the students of this run"

@@ -62,13 +62,13 @@ def start(
         size: a key of config.SIZES; that of the run to start from, or by the device, when absent.
         changes: dotted settings to values.
         from_run: the run whose students are the start; its model.* and data.* settings hold unless changed.
-        weights: ImageNet weights on disk.
+        weights: ImageNet weights on disk, for a run that starts from none.
 
     Returns:
         {"run_id", "snapshot_id", "labeled", "val", "notes": lines for the user}.
 
     Raises:
-        ConfigError, NotFound, TrainingError: it cannot be made.
+        ConfigError, InputError, NotFound, TrainingError: it cannot be made.
     """
     changes = dict(changes or {})
     if from_run is not None:

@@ -43,10 +43,16 @@ def start_run(
         run_id, snapshot_id, labeled (people to learn from), val (people to evaluate on), notes (lines for the user).
 
     Raises:
-        ConfigError: a setting is wrong. NotFound: no such run to start from. TrainingError: there are no labels.
+        ConfigError: a setting is wrong. InputError: weights beside a run to start from. NotFound: no such run to start
+        from. TrainingError: there are no labels.
     """
     chosen = config.from_dict(settings)
     if from_run is not None:
+        if weights is not None:
+            raise InputError(
+                f"A run from {from_run} starts with that run's students, so {weights} would not be read.\n"
+                "Leave out the weights file (--weights), or the run to start from (--from)."
+            )
         before = RunFolder(store.project / "runs" / get_run(store, from_run)["run_id"])
         if not before.students():
             raise NotFound(

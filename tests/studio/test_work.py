@@ -256,6 +256,17 @@ def test_a_run_from_another_keeps_its_crops_and_networks_unless_told_otherwise(t
     assert after["train.save_every"] != before["train.save_every"]
 
 
+def test_a_run_from_another_takes_no_weights_file(trained, tmp_path, capsys):
+    project, shown = trained
+    (tmp_path / "own.pth").write_bytes(b"weights")
+    runs = len(Studio(project).call("runs"))
+    words = ["--from", shown["run_id"], "--weights", str(tmp_path / "own.pth")]
+    assert main(["--project", str(project), "train", "--steps", "1", *words]) == 1
+    said = capsys.readouterr().err
+    assert "own.pth would not be read" in said and "Leave out" in said
+    assert len(Studio(project).call("runs")) == runs
+
+
 def test_a_stop_keeps_and_resume_goes_on(trained):
     project, _ = trained
     studio = Studio(project)

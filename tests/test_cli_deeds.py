@@ -6,7 +6,7 @@ import pytest
 
 from posestudio.cli.main import main
 from tests import edited
-from tests.edited import BAD, K, Made
+from tests.edited import BAD, LABELED, K, Made
 
 
 @pytest.fixture
@@ -62,6 +62,13 @@ def test_a_region_to_ignore(run, made):
     (row,) = [one for one in run("people", image) if one["instance_id"] == region]
     assert row["iscrowd"]
     assert "Say which" in run("box", region, "--set", "0,0,9,9", "--ignore")
+
+
+@pytest.mark.parametrize("left", ["-5", "-0.5", "-.5"])
+def test_a_box_begins_outside_the_photo(run, made, left):
+    run("box", made.open[0], "--set", f"{left},-3,60,60")
+    (row,) = [one for one in run("people", LABELED + 1) if one["instance_id"] == made.open[0]]
+    assert row["box_xywh"] == [float(left), -3, 60, 60]
 
 
 def test_the_queue_says_how_many_fit(made, capsys):

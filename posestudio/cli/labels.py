@@ -1,6 +1,7 @@
 """The editor's deeds from a script: queue, label, accept, box, history, mark, merge, hand."""
 
 import argparse
+import re
 import uuid
 from typing import Any
 
@@ -64,6 +65,8 @@ def _add_boxes(verbs: Verbs, common: argparse.ArgumentParser) -> None:
     verb = add_verb(
         verbs, common, "box", box, show.pairs, "move, add, hide or restore a person's box"
     )
+    # argparse takes -5,3,20,20 for an option, other than -5; a box may begin outside the photo
+    verb._negative_number_matcher = re.compile(r"-\.?\d")
     verb.add_argument("instance", nargs="?", type=int, metavar="INSTANCE")
     verb.add_argument(
         "--image", type=int, metavar="IMAGE", help="add a person to this image instead"

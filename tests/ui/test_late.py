@@ -84,9 +84,8 @@ def test_a_box_drawn_while_the_photo_is_read_anew_stays(app, seen):
     assert page.locator(".pg-box").count() == len(boxes(app, image)) == len(known) + 1
 
 
-def test_a_box_that_waits_to_be_saved_is_there_when_its_photo_is_shown_again(app, seen):
-    page = seen.page
-    image = opened(app, page, 0)
+def left_with_a_new_box(page: Page) -> tuple[int, Route, str]:
+    """Put a box on a photo and go to the next one before it is saved: boxes before, the held edit, the photo's name."""
     held = holding(page, "**/api/edits")
     known = page.locator(".pg-box").count()
     page.keyboard.press("b")
@@ -94,6 +93,13 @@ def test_a_box_that_waits_to_be_saved_is_there_when_its_photo_is_shown_again(app
     name = page.inner_text(".pg-photo-name")
     page.keyboard.press("d")
     expect(page.locator(".pg-photo-name")).not_to_have_text(name)
+    return known, edit, name
+
+
+def test_a_box_that_waits_to_be_saved_is_there_when_its_photo_is_shown_again(app, seen):
+    page = seen.page
+    image = opened(app, page, 0)
+    known, edit, name = left_with_a_new_box(page)
     page.keyboard.press("a")
     expect(page.locator(".pg-photo-name")).to_have_text(name)
     edit.continue_()
@@ -104,13 +110,7 @@ def test_a_box_that_waits_to_be_saved_is_there_when_its_photo_is_shown_again(app
 def test_a_box_that_is_saved_while_its_photo_is_on_its_way_is_shown(app, seen):
     page = seen.page
     image = opened(app, page, 1)
-    held = holding(page, "**/api/edits")
-    known = page.locator(".pg-box").count()
-    page.keyboard.press("b")
-    edit = next_of(page, held)
-    name = page.inner_text(".pg-photo-name")
-    page.keyboard.press("d")
-    expect(page.locator(".pg-photo-name")).not_to_have_text(name)
+    known, edit, _ = left_with_a_new_box(page)
     photo = holding(page, f"**/api/gallery/{image}*")
     page.keyboard.press("a")
     before = next_of(page, photo)

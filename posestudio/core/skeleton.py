@@ -1,7 +1,8 @@
 """The ordered keypoints of a person: names, limbs, left/right pairs and OKS constants. No torch, no files."""
 
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,25 @@ OTHER_SIGMA = 0.079
 """OKS constant of a keypoint that COCO does not know and whose file gives none: that of a shoulder. Ours."""
 
 MAX_KEYPOINTS = 256
+
+NO_PAIRS = (
+    "No keypoint has a left/right partner, so training mirrors no photo. If some do have one, call them left_ and "
+    "right_ (or _l and _r), or give the category 'flip_pairs', before the first import."
+)
+
+_LEFT = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r"(?P<side>[Ll]eft|LEFT)",
+        r"(?:^|[_.\- ])[FBHRfbhr]?(?P<side>[Ll])(?:[_.\- ]|$)",
+        r"^(?P<side>[Ll])(?=[A-Z])",
+        r"(?<=[a-z])(?P<side>L)(?=\d*$)",
+        r"(?P<side>[Ll])(?=_)",
+    )
+)
+"""What says left in a name, the surest first: left_eye, ear_l or l.ear or paw_FL, LShoulder, earL or legL4, bl_a."""
+
+_RIGHT = {"left": "right", "Left": "Right", "LEFT": "RIGHT", "l": "r", "L": "R"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +70,16 @@ class Skeleton:
             index[left], index[right] = right, left
         return tuple(index)
 
+    @property
+    def mirrors(self) -> bool:
+        """See `mirrors`."""
+        return mirrors(self.flip_index)
+
+    @property
+    def notices(self) -> list[str]:
+        """What a person should know of it before a training, a sentence each."""
+        return [] if self.mirrors else [NO_PAIRS]
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready form that `from_dict` reads."""
         return {
@@ -66,8 +96,8 @@ def from_dict(record: Mapping[str, Any], where: str = "skeleton") -> Skeleton:
     """Read a COCO category, or a small file of the same form.
 
     Args:
-        record: `keypoints` (names, required), `skeleton` (COCO's 1-based pairs), `flip_pairs` (0-based pairs; taken
-            from left_/right_ names when absent), `sigmas` (K positive numbers; COCO's by name when absent), `name`.
+        record: `keypoints` (names, required), `skeleton` (COCO's 1-based pairs), `flip_pairs` (0-based pairs;
+            `pairs_by_name` when absent), `sigmas` (K positive numbers; COCO's by name when absent), `name`.
         where: what to call the source in an error.
 
     Raises:
@@ -102,16 +132,36 @@ def from_dict(record: Mapping[str, Any], where: str = "skeleton") -> Skeleton:
 
 
 def pairs_by_name(names: tuple[str, ...]) -> tuple[tuple[int, int], ...]:
-    """(left, right) indices of names that differ only in left/right (or a leading l_/r_)."""
+    """(left, right) indices of names that differ only in their side: left_ear, ear_l, l.ear, LEar or earL.
+
+    A name makes a pair only with one that is there, and each is in one pair at most.
+    """
     place = {name.lower(): index for index, name in enumerate(names)}
-    found = []
-    for name, index in place.items():
-        for left, right in (("left", "right"), ("l_", "r_")):
-            partner = place.get(name.replace(left, right, 1)) if left in name else None
-            if partner is not None and partner != index:
-                found.append((index, partner))
+    found: dict[int, int] = {}
+    for index, name in enumerate(names):
+        for pattern in _LEFT:
+            partner = place.get(_mirrored(name, pattern))
+            if partner is not None and not {index, partner} & {*found, *found.values()}:
+                found[index] = partner
                 break
-    return tuple(found)
+    return tuple(found.items())
+
+
+def _mirrored(name: str, left: re.Pattern[str]) -> str:
+    """The name with right where it says left first, in small letters; nothing where it does not."""
+    said = left.search(name)
+    if said is None:
+        return ""
+    return f"{name[: said.start('side')]}{_RIGHT[said['side']]}{name[said.end('side') :]}".lower()
+
+
+def mirrors(flip_index: Sequence[int]) -> bool:
+    """Whether a mirrored photo shows such a person too: some keypoints have a partner, or there is one alone.
+
+    Keypoints without any partner may be those of one side (a horse seen from its left), or have sides that their
+    names do not tell.
+    """
+    return len(flip_index) == 1 or any(mirror != k for k, mirror in enumerate(flip_index))
 
 
 def coco_sigma(name: str) -> float | None:

@@ -217,7 +217,7 @@ def _insert(cursor: Cursor, plan: _Plan) -> dict[str, Any]:
         "near": 0,
         "splits": {},
         "faults": plan.file.faults + plan.file.dragged,
-        "warnings": plan.file.notes + plan.notes + changes.notes(),
+        "warnings": plan.file.skeleton.notices + plan.file.notes + plan.notes + changes.notes(),
     }
     if fresh or not plan.pairs:
         image_ids = _insert_images(cursor, plan, fresh, report, known)

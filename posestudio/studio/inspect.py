@@ -78,7 +78,7 @@ def look(
         "students": list(predictor.students),
         "voters": list(voters),
         "keypoints": list(skeleton.keypoints),
-        "views": view_names(config.views.count),
+        "views": view_names(config.views.count, skeleton.mirrors),
         "config": config,
         "crop": crop,
         "picture": picture,
@@ -131,7 +131,9 @@ def _beliefs(
     if least is not None:
         method = replace(method, threshold=torch.tensor(least, device=predictor.device))
     crops = predictor.tensor([crop])
-    views = objective.draw_views(seed, crops, config.views.count, config.data.color)
+    views = objective.draw_views(
+        seed, crops, config.views.count, config.data.color, mirror=method.mirrors
+    )
     votes = [objective.predict_views(net.eval(), views, method) for net in voters]
     if voters == list(predictor.students.values()):
         maps = torch.stack([vote.maps[0, 0] for vote in votes])
@@ -192,9 +194,9 @@ def _seed(seed: int, instance_id: int) -> "torch.Generator":
     return data.step_generator(seed, instance_id, 9)
 
 
-def view_names(count: int) -> list[str]:
+def view_names(count: int, mirror: bool = True) -> list[str]:
     """What each view of `objective.draw_views` is."""
-    names = ["as it is", "mirrored", "turned", "turned, recolored"]
+    names = ["as it is", "mirrored" if mirror else "turned", "turned", "turned, recolored"]
     return [names[i] if i < 4 else f"{names[2 + i % 2]} {i // 2}" for i in range(count)]
 
 

@@ -101,7 +101,7 @@ def offers(
         crops = validate.plain_crops(source, index, method.size_hw).to(predictor.device)
         views = objective.draw_views(
             data.step_generator(config.train.seed, int(index[0]), 9),
-            crops, max(LEAST_VIEWS, config.views.count), config.data.color,
+            crops, max(LEAST_VIEWS, config.views.count), config.data.color, mirror=method.mirrors,
         )  # fmt: skip
         votes = [
             objective.predict_views(net.eval(), views, method)

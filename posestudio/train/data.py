@@ -337,7 +337,7 @@ def assemble(
     generator = step_generator(config.train.seed, step, 2)
     easy = augment.draw_affine(
         generator, len(indices), size_hw=size_hw, rotation=data.rotation, scale=data.scale,
-        probability=0.6, geometry="rigid", flip=0.5,
+        probability=0.6, geometry="rigid", flip=0.5 if source.skeleton.mirrors else 0.0,
     )  # fmt: skip
     matrix = geometry.compose(easy.matrix.double(), source.to_crop.expand(len(indices), 2, 3))
     images = torch.from_numpy(pixels).to(device).float().div_(255)

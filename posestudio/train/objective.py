@@ -121,7 +121,9 @@ def semi_supervised(
         raise ValueError("semi_supervised needs a batch with unlabeled people")
     config = method.config
     named = supervised(students, batch, method)
-    views = draw_views(generator, batch.unlabeled, config.views.count, config.data.color)
+    views = draw_views(
+        generator, batch.unlabeled, config.views.count, config.data.color, mirror=method.mirrors
+    )
     votes = [predict_views(voter, views, method) for voter in voters or students]
     pool = make_pool(votes, method, generator)
     pool = choose(pool, batch) if choose else pool

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from posestudio.config import Config
 from posestudio.core import augment, color, pseudo
+from posestudio.core.skeleton import mirrors
 from posestudio.models.pose_net import PoseNet
 
 
@@ -29,6 +30,11 @@ class Method:
     def size_hw(self) -> tuple[int, int]:
         """Height and width of the crops in pixels."""
         return self.config.data.height, self.config.data.width
+
+    @property
+    def mirrors(self) -> bool:
+        """Whether a mirrored crop shows such a person too; see core.skeleton."""
+        return mirrors(self.flip_index)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +74,12 @@ def forward(student: PoseNet, crops: Tensor, method: Method) -> Tensor:
 
 
 def draw_views(
-    generator: torch.Generator, crops: Tensor, count: int, strength: float
+    generator: torch.Generator, crops: Tensor, count: int, strength: float, *, mirror: bool = True
 ) -> list[tuple[augment.View, Tensor]]:
     """The views of the no-grad pass: identity, mirror, affine, affine with color, then more of the last two.
 
     Which views the publication takes is unknown; strong and weak ones are known. Affine: rotation N(0, 15) clipped at
-    30 degrees, scale N(1, 0.125) clipped at 0.125, ours.
+    30 degrees, scale N(1, 0.125) clipped at 0.125, ours. Without `mirror` an affine takes its place.
 
     Returns:
         For each view its geometry and its crops (B, 3, H, W).
@@ -83,7 +89,7 @@ def draw_views(
     for number in range(count):
         if number == 0:
             view = augment.View.identity(batch, device=crops.device)
-        elif number == 1:
+        elif number == 1 and mirror:
             view = augment.View.mirror(batch, width, device=crops.device)
         else:
             view = augment.draw_affine(

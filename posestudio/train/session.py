@@ -107,6 +107,7 @@ def open_session(
     voting = voters[config.views.voters]
     if config.views.voters == "start":
         voting = [net.to(device) for net in earlier_students(run, record)]
+    notices += snapshot.skeleton.notices
     if learned[:, source.split.fold].any() and config.data.hold_fold:
         notices.append("Held-out labels that a run before this one learned judge nothing.")
     return Session(

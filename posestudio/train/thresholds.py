@@ -108,7 +108,9 @@ def opinions(
         index = people[at : at + CHUNK]
         crops = validate.plain_crops(source, index, method.size_hw).to(device)
         generator = data.step_generator(config.train.seed, at, 10)
-        views = pool.draw_views(generator, crops, config.views.count, config.data.color)
+        views = pool.draw_views(
+            generator, crops, config.views.count, config.data.color, mirror=method.mirrors
+        )
         found = pool.make_pool([pool.predict_views(student, views, alone)], alone)
         xy_crop = geometry.points_to_crop(found.xy_map[0].cpu(), PoseNet.stride)
         near = (xy_crop - source.xy_crop[index]).norm(dim=-1) <= RIGHT * source.height[index][

@@ -60,10 +60,34 @@ def test_limbs_of_files_count_from_one_and_pairs_from_zero():
         (["left_eye", "nose"], ()),
         (["bl_a", "br_a"], ((0, 1),)),
         (["head", "tail"], ()),
+        (["shoulder_l", "shoulder_r", "lower_r", "lower_l"], ((0, 1), (3, 2))),
+        (["LShoulder", "RShoulder", "LEAR", "REAR"], ((0, 1), (2, 3))),
+        (["hand.R", "hand.L", "foot-l", "foot-r", "l knee", "r knee"], ((1, 0), (2, 3), (4, 5))),
+        (["earL", "earR", "forelegL4", "forelegR4"], ((0, 1), (2, 3))),
+        (["arm_L_upper", "arm_R_upper", "lHip", "rHip"], ((0, 1), (2, 3))),
+        (["paw_FL", "paw_FR", "paw_RL", "paw_RR"], ((0, 1), (2, 3))),
+        (["lower_r", "leftover", "rear", "ankle1", "tail", "Lens"], ()),
+        (["lear", "rear", "leg", "reg", "heel", "heer", "L1", "R1"], ()),
+        (["l_hand_l", "r_hand_l", "l_hand_r", "r_hand_r"], ((0, 1), (2, 3))),
     ],
 )
 def test_pairs_are_read_off_the_names(names, expected):
     assert skeleton.pairs_by_name(tuple(names)) == expected
+
+
+def test_a_name_is_in_one_pair_at_most_whatever_its_sides():
+    starts, middles, ends = ("l_", "r_", ""), ("leg", "paw"), ("_l", "_r", "L", "")
+    names = [one + what + end for one in starts for what in middles for end in ends]
+    pairs = skeleton.pairs_by_name(tuple(names))
+    assert len({k for pair in pairs for k in pair}) == 2 * len(pairs)
+    assert skeleton.from_dict({"keypoints": names}).pairs == pairs
+
+
+def test_a_skeleton_without_partners_is_not_mirrored_and_says_so():
+    assert skeleton.COCO17.mirrors and skeleton.COCO17.notices == []
+    assert skeleton.from_dict({"keypoints": ["nose"]}).mirrors
+    lone = skeleton.from_dict({"keypoints": ["nose", "near_eye", "tail"]})
+    assert not lone.mirrors and "mirrors no photo" in lone.notices[0]
 
 
 def test_empty_flip_pairs_mean_none():

@@ -115,6 +115,23 @@ def test_people_labels_and_boxes_come_in(store: Store, data: Data):
     assert verify(store)["problems"] == []
 
 
+def test_keypoints_without_partners_are_noted_and_suffixes_are_understood(
+    store: Store, data: Data, tmp_path: Path
+):
+    assert not any("partner" in line for line in data.into(store)["warnings"])
+    for folder, names, said in (
+        ("a", ["nose", "ear", "tail"], 1),
+        ("b", ["nose", "earL", "earR"], 0),
+    ):
+        other = Data(tmp_path / folder)
+        other.content["categories"][0]["keypoints"] = names
+        other.save()
+        with Store(tmp_path / f"project-{folder}", create=True) as fresh:
+            lines = other.into(fresh)["warnings"]
+            assert sum("no photo" in line for line in lines) == said
+            assert fresh.require_skeleton().pairs == (((1, 2),) if not said else ())
+
+
 def test_imported_images_are_the_files_byte_for_byte(store: Store, data: Data):
     data.into(store)
     for row in images.list_images(store):

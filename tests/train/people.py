@@ -71,9 +71,9 @@ def people(points: np.ndarray, split: np.ndarray, **changes: Any) -> People:
     return People(**{**fields, **changes})
 
 
-def write_snapshot(project: Path, rows: People) -> str:
+def write_snapshot(project: Path, rows: People, told: skeleton.Skeleton = SKELETON) -> str:
     """Write the rows as the store freezes them, and return the snapshot's id."""
-    name = snapshots.content_id(rows, SKELETON)
+    name = snapshots.content_id(rows, told)
     folder = project / "snapshots" / name
     folder.mkdir(parents=True, exist_ok=True)
     columns: dict[str, Any] = {
@@ -85,7 +85,7 @@ def write_snapshot(project: Path, rows: People) -> str:
     columns["x"], columns["y"] = rows.xy_image[..., 0].tolist(), rows.xy_image[..., 1].tolist()
     columns["v"], columns["state"] = rows.visibility.tolist(), rows.state.tolist()
     pq.write_table(pa.table(columns), folder / snapshots.PEOPLE_FILE)
-    header = {"id": name, "skeleton": SKELETON.to_dict()}
+    header = {"id": name, "skeleton": told.to_dict()}
     (folder / snapshots.SNAPSHOT_FILE).write_text(json.dumps(header))
     return name
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from posestudio import config
-from posestudio.core import color, geometry
+from posestudio.core import color, geometry, skeleton
 from posestudio.core.skeleton import COCO17
 from posestudio.errors import TrainingError
 from posestudio.store import snapshots
@@ -136,6 +136,30 @@ def test_a_mirror_swaps_left_and_right_in_points_and_state(
             # the dot of the person's right hand is blue and stays the one that is placed
             assert pixels[person, 2, y, x] > pixels[person, 1, y, x] + 0.1
     assert seen == {1, 2}
+
+
+@pytest.mark.parametrize(("pairs", "flips"), [([[1, 2]], True), ([], False)])
+def test_people_without_left_and_right_are_never_mirrored(
+    project: Path, snapshot: snapshots.Snapshot, pairs: list[list[int]], flips: bool
+):
+    """Neither in batches nor in the views of the pool: their mirror image would teach the wrong side."""
+    told = skeleton.from_dict({**people.SKELETON.to_dict(), "flip_pairs": pairs})
+    frozen = snapshots.Snapshot("x", told, snapshot.people, np.ones(4, bool))
+    asked = settings(**{"data.rotation": 0, "data.scale": 0})
+    source = data.open_source(frozen, project, asked)
+    mirrored = 0
+    for _, batch in data.batches(source, asked, first=1, last=4, device=torch.device("cpu")):
+        assert batch.easy is not None
+        mirrored += int(batch.easy.flipped.sum())
+        straight = batch.labeled_xy[:, 0, 1] < batch.labeled_xy[:, 3, 1]
+        assert straight.all()
+    assert (mirrored > 0) == flips
+    method = objective.Method(asked, told.flip_index, contextlib.nullcontext)
+    views = objective.draw_views(
+        torch.Generator().manual_seed(0), torch.zeros(2, 3, 64, 64), 4, 0.2, mirror=method.mirrors
+    )
+    kinds = [view.kind for view, _ in views]
+    assert kinds == ["identity", "mirror" if flips else "affine", "affine", "affine"]
 
 
 def test_a_distributed_run_shares_each_batch_out(project: Path, snapshot: snapshots.Snapshot):

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
+from posestudio.core import skeleton
 from posestudio.errors import TrainingError
 from posestudio.events import Evaluated, Failed, Saved, Started, Stepped, Stopped, Warned
 from posestudio.models.weights import load_student
@@ -200,6 +201,17 @@ def test_minutes_become_steps_once(project: Path, snapshot: str):
     steps = folder.record()["steps"]
     assert folder.metrics()["steps"] == steps and 1 <= steps < 9999
     assert worker.length(folder, (0, 1), None) == steps
+
+
+def test_a_run_on_a_skeleton_without_partners_says_that_it_mirrors_nothing(tmp_path: Path):
+    points = people.draw(tmp_path / "images", 6)
+    rows = people.people(points, np.array(["train"] * 6))
+    told = skeleton.from_dict({"keypoints": ["nose", "eye", "paw", "tail"]})
+    name = people.write_snapshot(tmp_path, rows, told)
+    run = people.write_run(tmp_path, "lone", name, {"train.steps": 1}, preset="supervised")
+    worker.run(run)
+    said = [e.message for e in RunFolder(run).events() if isinstance(e, Warned)]
+    assert told.notices[0] in said
 
 
 def test_from_starts_at_the_other_runs_students(project: Path, snapshot: str, whole: Path):

@@ -115,6 +115,8 @@ def _train(
     for notice in session.notices:
         tell(Warned(first, "start", notice))
     watcher.begin(first, tell)
+    if first == steps and Saved(first) not in folder.events():
+        keep(folder, session, first, tell, watcher)  # it died within its last checkpoint
     started, done, reason = time.perf_counter(), first, "done"
     for step in _steps(session, first + 1, steps, make_objective(session, watcher, choose)):
         done = step.step
@@ -179,19 +181,19 @@ def length(folder: RunFolder, share: tuple[int, int], progress: Progress | None)
 def keep(
     folder: RunFolder, session: Session, step: int, tell: Tell, watcher: Watch | None = None
 ) -> None:
-    """Save the state to resume from and the students to use."""
+    """Save the students to use, then the state to resume from: where it is, they are no older."""
     if session.share[0] != 0:
         return
     if watcher:
         watcher.ledger.flush()
-    best = watcher.best if watcher else []
-    notes = watcher.notes() if watcher else None
-    checkpoints.save(folder.state_path, session.learner, step, best=best, notes=notes)
     students = watcher.students() if watcher else session.learner.averages
     extra = {"skeleton": session.snapshot.skeleton.to_dict(), "step": step}
     extra |= watcher.kept() if watcher else {}
     for net, file in zip(students, STUDENT_FILES.values(), strict=False):
         save_student(folder.path / file, net, extra)
+    best = watcher.best if watcher else []
+    notes = watcher.notes() if watcher else None
+    checkpoints.save(folder.state_path, session.learner, step, best=best, notes=notes)
     tell(Saved(step))
 
 

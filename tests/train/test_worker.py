@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -89,6 +90,53 @@ def test_a_run_killed_at_a_random_step_resumes_to_the_same_students(
         assert people.tensors_equal(run / file, whole / file), file
     steps = [e.step for e in RunFolder(run).events() if isinstance(e, Saved)]
     assert steps == sorted(set(steps))
+
+
+@pytest.mark.parametrize("died_after", ["student_a", "student_b", "state"])
+def test_a_run_that_died_within_its_last_checkpoint_still_leaves_what_it_learned(
+    project: Path, snapshot: str, whole: Path, monkeypatch: pytest.MonkeyPatch, died_after: str
+):
+    run = people.write_run(project, f"torn-{died_after}", snapshot, {"train.steps": STEPS})
+    folder, students, state = RunFolder(run), worker.save_student, worker.checkpoints.save
+
+    def fall(written: str) -> None:
+        if written == died_after and Saved(8) in folder.events():
+            raise KeyboardInterrupt
+
+    def save_student(path: Path, *given):
+        students(path, *given)
+        fall(path.stem)
+
+    def save_state(path: Path, *given, **named):
+        state(path, *given, **named)
+        fall(path.stem)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(worker, "save_student", save_student)
+        patch.setattr(worker.checkpoints, "save", save_state)
+        with pytest.raises(KeyboardInterrupt):
+            worker.run(run)
+    assert folder.status() == "interrupted"
+    worker.run(run)
+    assert folder.status() == "done"
+    assert [e.step for e in folder.events() if isinstance(e, Saved)] == [4, 8, 12]
+    for file in ("student_a.safetensors", "student_b.safetensors", "state.safetensors"):
+        assert people.tensors_equal(run / file, whole / file), file
+
+
+def test_a_last_state_beside_older_students_makes_them_anew(
+    project: Path, snapshot: str, whole: Path
+):
+    """A folder whose state was written before its students, by a version that did so."""
+    run = people.write_run(project, "older", snapshot, {"train.steps": STEPS})
+    folder, asked = RunFolder(run), iter(range(STEPS))
+    worker.run(run, stop=lambda: next(asked) == 3)
+    shutil.copy(whole / "state.safetensors", folder.state_path)
+    assert not people.tensors_equal(run / "student_a.safetensors", whole / "student_a.safetensors")
+    worker.run(run)
+    assert folder.status() == "done" and folder.metrics()["steps"] == STEPS
+    for file in ("student_a.safetensors", "student_b.safetensors", "state.safetensors"):
+        assert people.tensors_equal(run / file, whole / file), file
 
 
 def test_a_run_that_died_before_it_saved_anything_begins_anew(project: Path, snapshot: str):

@@ -47,10 +47,9 @@ def prepare(
         raise InputError(f"There is no export {kind!r}. There are {', '.join(KINDS)}.")
     root = folder(studio)
     root.mkdir(parents=True, exist_ok=True)
-    stem = "-".join(
-        ["posestudio", kind, *filter(None, (options.get(name) for name in ("run", "student", "split"))),
-         f"{datetime.now():%Y%m%d-%H%M%S}"]
-    ).lower()  # fmt: skip
+    chosen = filter(None, (options.get(name) for name in ("run", "student", "split")))
+    said = re.sub(r"[^a-z0-9._-]+", "-", "-".join(["posestudio", kind, *chosen]).lower())
+    stem = f"{said[:80]}-{datetime.now():%Y%m%d-%H%M%S}"  # imported models may be called anything
     with tempfile.TemporaryDirectory(dir=root, prefix=".making-") as place:
         make, doing = KINDS[kind]
         if progress is not None:

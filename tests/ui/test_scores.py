@@ -147,6 +147,26 @@ def test_commands_survive_blanks_in_paths(studio, run):
     assert shlex.split(text) == ["posestudio", "export", "predictions", "predictions.json", *words]
 
 
+def test_predictions_of_an_imported_model_can_be_prepared_and_nothing_else_of_it(
+    studio, run, imported
+):
+    with gr.Blocks() as page:
+        tab = export.export_tab(studio, Jobs(studio), page)
+    shown = export.Exporter(studio, Jobs(studio), tab).open()
+    names = {
+        kind: [name for _, name in shown[card.options["run"]].choices]
+        for kind, card in tab.cards.items()
+        if "run" in card.options
+    }
+    assert names == {"predictions": [run, imported], "model": [run], "onnx": [run]}
+    for name in (imported, "odd/.. name" * 8):
+        studio.call(
+            "import_predictions", file=str(exports.prepare(studio, "predictions", {})), name=name
+        )
+        file = exports.prepare(studio, "predictions", {"run": name, "student": "ensemble"})
+        assert exports.find(studio, file.name) == file and json.loads(file.read_text())
+
+
 def test_exports_say_what_is_being_done_and_how_far(studio):
     told: list[tuple[str, int, int]] = []
     file = exports.prepare(studio, "yolo", {}, progress=lambda *at: told.append(at))

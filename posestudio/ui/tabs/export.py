@@ -35,7 +35,7 @@ WORDS = {
     ),
     "predictions": (
         "Predictions",
-        "What a run predicts for everybody, as COCO results: any COCO tool can score them.",
+        "What a run or an imported model predicts for everybody, as COCO results: any COCO tool can score them.",
         ("run", "student", "split"),
     ),
     "model": (
@@ -81,12 +81,13 @@ class Exporter:
 
     def open(self) -> Update:
         """The page, with the runs that there are."""
-        known = reads_scores.runs(self.studio)
         found = self._now()
         for kind, card in self.tab.cards.items():
+            known = self._known(kind)
+            first = known[0][1] if known else ""
             if "run" in card.options:
-                found[card.options["run"]] = gr.Dropdown(known, value=known[0] if known else None)
-            chosen = {"run": known[0] if known else "", "student": "ensemble", "split": EVERYBODY}
+                found[card.options["run"]] = gr.Dropdown(known, value=first or None)
+            chosen = {"run": first, "student": "ensemble", "split": EVERYBODY}
             found[card.command] = self._command(kind, {n: chosen[n] for n in card.options})
         return found
 
@@ -109,6 +110,11 @@ class Exporter:
         if not seen:
             return gr.skip()  # the page is still being loaded
         return gr.skip() if seen == self._stamp() else self._now()
+
+    def _known(self, kind: str) -> list[tuple[str, str]]:
+        """(words, name) of what this kind can be made of: runs; for predictions imported models too."""
+        runs = [(run, run) for run in reads_scores.runs(self.studio)]
+        return runs + (reads_scores.imported(self.studio) if kind == "predictions" else [])
 
     def _options(self, kind: str, given: tuple[Any, ...]) -> dict[str, str]:
         return {
@@ -139,10 +145,11 @@ class Exporter:
     def _now(self) -> Update:
         job = self.jobs.last("export")
         going = job is not None and job.alive
-        known = bool(reads_scores.runs(self.studio))
         buttons = {
-            card.make: gr.Button(interactive=not going and (known or "run" not in card.options))
-            for card in self.tab.cards.values()
+            card.make: gr.Button(
+                interactive=not going and ("run" not in card.options or bool(self._known(kind)))
+            )
+            for kind, card in self.tab.cards.items()
         }
         return {
             self.tab.working: _working(job), self.tab.files: files(exports.made_before(self.studio)),

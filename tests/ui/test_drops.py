@@ -9,7 +9,7 @@ from playwright.sync_api import Browser
 from posestudio.studio.studio import create
 from tests.studio.test_incoming import coco
 from tests.ui.browsers import App, Seen, looking
-from tests.ui.test_images import DROP, asked, png
+from tests.ui.test_images import DROP, asked, given, holding, next_of, png
 
 pytestmark = pytest.mark.browser
 WAIT = 60_000
@@ -79,3 +79,16 @@ def test_folders_and_files_of_a_drop_that_cannot_be_read_are_named(app, seen):
     page.evaluate(DROP, [["locked", []]])
     page.get_by_text("1 file refused").wait_for()
     assert page.locator(".ps-refused li").all_inner_texts() == refused[:1]
+
+
+def test_a_studio_that_goes_away_says_how_many_files_are_left(app, seen):
+    page = seen.page
+    held = holding(page, lambda url: url.endswith("?name=25.png"))
+    page.locator("#pg-files").set_input_files(given(*((f"{n}.png", png(n)) for n in range(26))))
+    page.get_by_role("button", name="Add 26 files").click()
+    request = next_of(page, held)  # 24 came in together, of the others one was sent
+    app.kill()
+    request.continue_()
+    page.get_by_text("24 photos added").wait_for()
+    page.get_by_text("The studio does not answer, and 2 of 26 files are left.").wait_for()
+    seen.complaints.clear()  # the browser itself notes the failed requests

@@ -144,7 +144,8 @@ export class Adding {
     try {
       return await fetch(path, options);
     } catch {
-      throw new Away("The studio does not answer. What was taken in so far is kept; drop the rest again when it is back.");
+      const left = `${(this.whole - this.done).toLocaleString("en-US")} of ${many(this.whole, "file")} are left`;
+      throw new Away(`The studio does not answer, and ${left}. What was taken in so far is kept; drop the rest again when it is back.`);
     }
   }
 }

@@ -24,19 +24,20 @@ class Stepped:
     """Steps up to `step` are done. Losses and shares are means since the last such event.
 
     kept: share of the open, taught keypoints that received a pseudo-target, in [0, 1]. peak: mean height of the offers
-    for them, and distance: mean distance in heatmap cells between the two students' peaks; 0 without pseudo-targets.
+    for them, and distance: mean distance in heatmap cells between the two students' peaks; these and uncertainty are
+    None where no keypoint of the steps was open, or without pseudo-targets (0 in older runs).
     """
 
     step: int
     loss: float
     loss_labeled: float
     loss_unlabeled: float
-    kept: float
-    uncertainty: float
+    kept: float | None
+    uncertainty: float | None
     images_per_second: float
     eta_seconds: float
-    peak: float = 0.0
-    distance: float = 0.0
+    peak: float | None = None
+    distance: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -207,9 +207,10 @@ class _Bar:
         elif isinstance(event, Stepped):
             left = round(event.eta_seconds)
             self._bar.n = event.step
+            kept = "" if event.kept is None else f"kept {event.kept:.0%}, "
             self._draw(
                 f"{left // 3600}:{left // 60 % 60:02d}:{left % 60:02d} left, loss {event.loss:.5f}, "
-                f"kept {event.kept:.0%}, {event.images_per_second:.0f} img/s"
+                f"{kept}{event.images_per_second:.0f} img/s"
             )
         elif isinstance(event, Warned):
             self._bar.write(event.message, file=sys.stderr)

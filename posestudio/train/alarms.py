@@ -85,7 +85,7 @@ class Alarms:
         return cls(**record)
 
     def hear(self, step: int, means: Mapping[str, float]) -> list[Warned]:
-        """Listen to the means since the last report; there is no alarm while they say nothing of pseudo-targets.
+        """Listen to the means since the last report; there is no alarm where they say nothing of open keypoints.
 
         Args:
             step: of the report.

@@ -114,12 +114,15 @@ def semi_supervised(
 
     Returns:
         Named scalars, those of `supervised` among them. "missed": the unweighted loss on pseudo-targets, "blank": what
-        blank maps would have for it, "kept": the share of open, taught keypoints with an accepted offer, "peak" and
-        "uncertainty": their offers' means, "distance": mean cells between the first and the last voter's peaks.
+        blank maps would have for it; where a keypoint of the batch is open and taught, "kept": the share of those with
+        an accepted offer, "peak" and "uncertainty": their offers' means, "distance": mean cells between the first and
+        the last voter's peaks.
     """
     if batch.unlabeled is None or batch.state is None:
         raise ValueError("semi_supervised needs a batch with unlabeled people")
     config = method.config
+    open_ = (batch.state == OPEN) & batch.taught
+    asks = bool(open_.any())  # before the networks, for on a GPU this waits for what was begun
     named = supervised(students, batch, method)
     views = draw_views(
         generator, batch.unlabeled, config.views.count, config.data.color, mirror=method.mirrors
@@ -137,13 +140,20 @@ def semi_supervised(
     total, missed, blank = costs.unbind()
     if tell is not None:
         tell(votes, pool, batch)
-    asked = ((batch.state == OPEN) & batch.taught).to(pool.score.dtype)
     return {
         **named,
         "loss": named["loss"] + weight * total,
         "loss_unlabeled": weight * total.detach(),
         "missed": missed.detach(),
         "blank": blank.detach(),
+        **(_answers(pool, votes, open_) if asks else {}),
+    }
+
+
+def _answers(pool: Pool, votes: Sequence[Votes], open_: Tensor) -> dict[str, Tensor]:
+    """What the pool says of the keypoints (B, K) that are open, in means."""
+    asked = open_.to(pool.score.dtype)
+    return {
         "kept": _mean((pool.chosen >= 0).to(asked.dtype), asked),
         "uncertainty": _mean(pool.uncertainty, asked),
         "peak": _mean(pool.score, asked),

@@ -249,12 +249,12 @@ class Means:
             loss=means["loss"],
             loss_labeled=means["loss_labeled"],
             loss_unlabeled=means.get("loss_unlabeled", 0.0),
-            kept=means.get("kept", 0.0),
-            uncertainty=means.get("uncertainty", 0.0),
+            kept=means.get("kept"),
+            uncertainty=means.get("uncertainty"),
             images_per_second=self.people / pace,
             eta_seconds=(steps - step) * pace,
-            peak=means.get("peak", 0.0),
-            distance=means.get("distance", 0.0),
+            peak=means.get("peak"),
+            distance=means.get("distance"),
         )
         return event, means
 

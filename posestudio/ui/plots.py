@@ -228,9 +228,10 @@ def pseudo_labels(scores: Mapping[str, Any]) -> go.Figure:
 
 
 def _column(steps: Sequence[Stepped], field: str) -> Curve:
-    """(step, value) of a field, averaged to at most POINTS."""
-    x = np.array([event.step for event in steps], np.float64)
-    y = np.array([getattr(event, field) for event in steps], np.float64)
+    """(step, value) of a field where it has one, averaged to at most POINTS."""
+    known = [event for event in steps if getattr(event, field) is not None]
+    x = np.array([event.step for event in known], np.float64)
+    y = np.array([getattr(event, field) for event in known], np.float64)
     if len(x) <= POINTS:
         return x, y
     parts = np.array_split(np.arange(len(x)), POINTS)

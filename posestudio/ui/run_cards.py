@@ -138,11 +138,14 @@ def _numbers(view: View) -> str:
         return ""
     facts = [("loss on labels", f"{stepped.loss_labeled:.5f}")]
     if stepped.loss_unlabeled or stepped.kept:
+        said = (
+            ("on pseudo-targets", stepped.loss_unlabeled, ".5f", ""), ("kept", stepped.kept, ".0%", ""),
+            ("uncertainty", stepped.uncertainty, ".3f", ""),
+            ("students apart", stepped.distance, ".1f", " cells"),
+        )  # fmt: skip
         facts += [
-            ("on pseudo-targets", f"{stepped.loss_unlabeled:.5f}"), ("kept", f"{stepped.kept:.0%}"),
-            ("uncertainty", f"{stepped.uncertainty:.3f}"),
-            ("students apart", f"{stepped.distance:.1f} cells"),
-        ]  # fmt: skip
+            (name, f"{value:{form}}{unit}") for name, value, form, unit in said if value is not None
+        ]
     return '<div class="ps-numbers">' + "".join(
         f"<span><b>{value}</b> {name}</span>" for name, value in facts
     ) + "</div>"  # fmt: skip

@@ -99,6 +99,15 @@ class TestReports:
     def test_steps_on_labels_alone_say_nothing(self):
         assert Alarms(100, 2).hear(50, {"loss_labeled": 0.2, "blank_labeled": 1.0}) == []
 
+    def test_reports_in_which_nobody_was_open_say_nothing(self):
+        """Two in a row were a collapse while steps without an open keypoint counted as peaks of 0."""
+        alarms = Alarms(1500, 2)
+        silent = {key: FINE[key] for key in ("loss_labeled", "blank_labeled", "peak_labeled")}
+        silent |= {"missed": 0.0, "blank": 0.0}
+        assert told(alarms, *[{}] * 3) == []
+        assert [alarms.hear(step, silent) for step in range(300, 400, 10)] == [[]] * 10
+        assert told(alarms, *[{}] * 3) == [] and not alarms.dropped
+
     def test_harm_is_seen_though_labels_are_forgotten_too(self):
         means = [{"missed": 1.1, "loss_labeled": 0.55 + 0.05 * step} for step in range(12)]
         assert told(Alarms(1500, 2), *means) == ["harm"]
@@ -228,7 +237,7 @@ def test_students_that_teach_each_other_well_raise_no_alarm(project):
     assert codes(run) == []
     folder = RunFolder(run)
     assert "kept_step" not in folder.metrics()
-    assert [e for e in folder.events() if isinstance(e, Stepped)][-1].peak > 0.3
+    assert ([e for e in folder.events() if isinstance(e, Stepped)][-1].peak or 0) > 0.3
 
 
 def test_a_run_stopped_on_the_way_to_an_alarm_ends_in_the_same_state(project):

@@ -307,3 +307,16 @@ def test_an_empty_pool_leaves_only_the_labels():
     )
     assert named["kept"] == 0 and named["loss_unlabeled"] == 0
     assert named["loss"].item() == pytest.approx(named["loss_labeled"].item())
+
+
+def test_a_batch_without_an_open_keypoint_says_nothing_of_offers():
+    """Its zeros would bring down the means of the steps that had some, and with them the alarms' first heights."""
+    given, nets = batch(), students()
+    names = {"kept", "peak", "uncertainty", "distance"}
+    for kind in (objective.PLACED, objective.OPEN):
+        state = torch.full((3, K), kind)
+        one = replace(given, state=state, placed_xy=given.labeled_xy)
+        named = objective.semi_supervised(
+            nets, one, method("paper"), weight=1.0, generator=torch.Generator().manual_seed(3)
+        )
+        assert names & named.keys() == (names if kind == objective.OPEN else set())

@@ -60,7 +60,7 @@ def test_a_run_tells_its_story_in_order(whole: Path):
     assert folder.status() == "done"
     assert [e.step for e in folder.events() if isinstance(e, Saved)] == [4, 8, 12]
     last = [e for e in folder.events() if isinstance(e, Stepped)][-1]
-    assert last.step == STEPS and 0 < last.kept <= 1 and last.loss_unlabeled > 0
+    assert last.step == STEPS and 0 < (last.kept or 0) <= 1 and last.loss_unlabeled > 0
     scores = [e for e in folder.events() if isinstance(e, Evaluated)][-1].metrics
     assert scores["people"] == 2 and 0 <= scores["pck_a"] <= 1 and 0 <= scores["pck_b"] <= 1
     assert 0 <= scores["ap_a"] <= 1 and 0 <= scores["ap_b"] <= 1
@@ -260,6 +260,27 @@ def test_a_run_on_a_skeleton_without_partners_says_that_it_mirrors_nothing(tmp_p
     worker.run(run)
     said = [e.message for e in RunFolder(run).events() if isinstance(e, Warned)]
     assert told.notices[0] in said
+
+
+def test_few_open_people_are_no_collapse_and_leave_no_zeros(tmp_path: Path):
+    """One open person among 20: most batches ask nothing, two whole reports too, and the peaks stay what they are."""
+    points = people.draw(tmp_path / "images", 21)
+    rows = people.people(points, np.array(["train"] * 20 + ["unlabeled"]))
+    name = people.write_snapshot(tmp_path, rows)
+    settings = {
+        "train.steps": 120,
+        "data.batch_unlabeled": 1,
+        "data.hold_fold": False,
+        "views.count": 1,
+    }
+    run = people.write_run(tmp_path, "rare", name, settings)
+    worker.run(run)
+    events = RunFolder(run).events()
+    steps = [event for event in events if isinstance(event, Stepped)]
+    asked = [event.peak for event in steps if event.peak is not None]
+    assert 0 < len(asked) < len(steps)
+    assert all(peak > 0 for peak in asked)
+    assert not [event for event in events if isinstance(event, Warned) and event.code == "collapse"]
 
 
 def test_from_starts_at_the_other_runs_students(project: Path, snapshot: str, whole: Path):

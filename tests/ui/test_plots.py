@@ -77,6 +77,15 @@ def test_a_panel_about_which_nothing_is_said_is_left_out(events):
     assert "student a" not in {trace.name for trace in plots.curves(once).data}
 
 
+def test_reports_in_which_nobody_was_open_leave_no_dent():
+    steps = [
+        Stepped(step, 0.5, 0.5, 0.1, kept, kept, 9.0, 1.0, kept, kept)
+        for step, kept in ((10, 0.5), (20, None), (30, 0.7))
+    ]
+    kept, unsure = (line for line in plots.curves(steps).data if line.name == "")
+    assert list(kept.x) == list(unsure.x) == [10, 30] and list(kept.y) == [0.5, 0.7]
+
+
 def test_another_run_is_drawn_thin_behind_and_alarms_are_marked(events):
     warned = [*events, Warned(20, "harm", "Harm: ...")]
     figure = plots.curves(warned, events)

@@ -228,6 +228,11 @@ class Source:
     split: Split
     skeleton: Skeleton
 
+    @property
+    def asks(self) -> bool:
+        """Whether a keypoint of the unlabeled people is open and taught: what pseudo-targets are for."""
+        return bool(((self.state[self.split.unlabeled] == OPEN) & self.taught).any())
+
 
 def open_source(
     snapshot: Snapshot,

@@ -76,9 +76,9 @@ def open_session(
             progress("cutting crops", done, total)
 
     source = data.open_source(snapshot, run.project, config, cutting)
-    if config.loss.unlabeled > 0 and len(source.split.unlabeled) == 0:
+    if config.loss.unlabeled > 0 and not source.asks:
         raise TrainingError(
-            f"Preset {config.preset} learns from unlabeled people and there are none. "
+            f"Preset {config.preset} learns from unlabeled people and there are none: no keypoint is open. "
             "Import images, or use --preset supervised."
         )
     students, notices = start_students(run, config, snapshot, record)

@@ -53,7 +53,7 @@ class Watch:
         self.dropped = False
         self.seconds, self._since = 0.0, time.perf_counter()
         self.unseen = config.data.hold_fold or config.data.cross_fit > 0
-        self.teaches = config.loss.unlabeled > 0 and len(session.source.split.unlabeled) > 0
+        self.teaches = config.loss.unlabeled > 0 and session.source.asks
         unlabeled = config.data.batch_unlabeled if self.teaches else 0
         self.means = Means(config.data.batch_labeled + unlabeled)
         held = min(len(people) for people in validate.judged_on(session))

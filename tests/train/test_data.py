@@ -16,7 +16,7 @@ from posestudio.core import color, geometry, skeleton
 from posestudio.core.skeleton import COCO17
 from posestudio.errors import TrainingError
 from posestudio.store import snapshots
-from posestudio.train import data, objective
+from posestudio.train import data, objective, worker
 from tests.train import people
 
 
@@ -233,6 +233,20 @@ def test_cross_fit_hides_other_labels_from_each_student(
                 seen = dataclasses.replace(alone, shown=None, labeled_xy=moved)
                 assert objective.supervised([student], seen, method)["loss"] != losses[0]
     assert hidden > 0
+
+
+def test_pseudo_targets_without_an_open_keypoint_are_refused(tmp_path: Path):
+    """Everybody is fully labeled, but for a keypoint that was declared absent and one that no label shows."""
+    rows = people.people(people.draw(tmp_path / "images", 6), np.array(["train"] * 6))
+    rows.state[0, 0] = objective.ABSENT
+    rows.state[:, 3] = objective.OPEN
+    name = people.write_snapshot(tmp_path, rows)
+    with pytest.raises(TrainingError, match="there are none: no keypoint is open"):
+        worker.run(people.write_run(tmp_path, "best", name, {"train.steps": 1}, preset="best"))
+    worker.run(people.write_run(tmp_path, "plain", name, {"train.steps": 1}, preset="supervised"))
+    rows.state[2, 1] = objective.OPEN
+    name = people.write_snapshot(tmp_path, rows)
+    worker.run(people.write_run(tmp_path, "one", name, {"train.steps": 1}, preset="best"))
 
 
 def test_nobody_labeled_is_said_plainly(snapshot: snapshots.Snapshot):

@@ -276,6 +276,17 @@ def test_a_zip_of_100000_entries(project, tmp_path, capsys):
         (["history", "999"], "999"),
         (["people", "999"], "999"),
         (["split", "val", "--person", "999"], "999"),
+        *[
+            ([*words, str(10**20)], f"{10**20} is out of range")
+            for words in (
+                ["split", "val", "--person", "1"], ["split", "val", "--image"], ["delete", "--yes"],
+                ["delete", "--yes", "--image"], ["people"], ["history"], ["images", "--limit"],
+                ["queue", "--limit"],
+            )
+        ],
+        (["delete", "--yes", str(-(2**63))], "out of range"),
+        (["images", "--limit", "-1"], "limit must be 0 or more, got -1"),
+        (["queue", "--limit", "-1"], "limit must be 0 or more, got -1"),
         (["split", "train", "--share", "0.5"], "--share"),
         (["export", "coco", "/proc/nowhere/x.json"], "/proc/nowhere"),
         (["import", "predictions", "none.json", "--name", "other"], "none.json"),

@@ -41,11 +41,15 @@ VERBS: dict[str, Callable[..., Any]] = {
 }
 
 
+LARGEST = 2**63 - 1
+"""The largest whole number that the store knows, as an id or anything else."""
+
+
 def check(name: str, args: dict[str, Any]) -> None:
-    """See that a verb and its arguments are known, before anything is opened.
+    """See that a verb and its arguments are known and its numbers fit the store, before anything is opened.
 
     Raises:
-        NotFound: no such verb. InputError: an argument is missing or unknown.
+        NotFound: no such verb. InputError: an argument is missing, unknown or out of range.
     """
     if name not in VERBS:
         raise NotFound(unknown("verb", name, VERBS))
@@ -53,6 +57,12 @@ def check(name: str, args: dict[str, Any]) -> None:
         inspect.signature(VERBS[name]).bind(None, **args)
     except TypeError as error:
         raise InputError(f"The verb {name} was called wrongly: {error}.") from error
+    for key, value in args.items():
+        for one in value if isinstance(value, (list, tuple)) else (value,):
+            if isinstance(one, int) and abs(one) > LARGEST:
+                raise InputError(f"{key}: {one} is out of range. Numbers go up to {LARGEST}.")
+        if key in ("limit", "offset") and isinstance(value, (int, float)) and value < 0:
+            raise InputError(f"{key} must be 0 or more, got {value}.")
 
 
 def run(store: "Store", name: str, args: dict[str, Any]) -> Any:

@@ -51,6 +51,8 @@ def test_two_people(run, made):
 
 
 def test_accept_leaves_likely_errors_open(run, made):
+    for limit in ("nan", "-1", "1.5"):
+        assert "a number from 0 to 1" in run("accept", made.open[0], "--error-limit", limit)
     saved = run("accept", made.open[0], "--error-limit", 0.2)
     assert saved["left"] == list(BAD) and len(saved["accepted"]) == K - len(BAD)
     assert "val" in run("accept", made.val[0])

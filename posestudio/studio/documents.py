@@ -131,9 +131,7 @@ def set_error_limit(store: Store, limit: float) -> Record:
     Raises:
         InputError: it is no number from 0 to 1.
     """
-    if isinstance(limit, bool) or not isinstance(limit, (int, float)) or not 0 <= limit <= 1:
-        raise InputError(f"error_limit must be a number from 0 to 1, got {limit!r:.80}.")
-    row = ["error_limit", str(float(limit))]
+    row = ["error_limit", str(standing.require_chance(limit, "error_limit"))]
     store.write(
         lambda cursor: cursor.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", row) and None
     )

@@ -6,10 +6,12 @@ older one: it is true of the predictions that it names.
 
 import threading
 from dataclasses import dataclass, replace
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from posestudio.errors import InputError
 from posestudio.store import freeze, predictions
 from posestudio.store.database import Database, Store
 from posestudio.store.snapshots import PLACED, People, Snapshot
@@ -41,6 +43,17 @@ class Standing:
             return []
         chance = self.doubts.probability[self.place[instance_id]]
         return np.flatnonzero(np.nan_to_num(chance) > limit).tolist()
+
+
+def require_chance(value: Any, name: str) -> float:
+    """A probability.
+
+    Raises:
+        InputError: it is none.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+        raise InputError(f"{name} must be a number from 0 to 1, got {value!r:.80}.")
+    return float(value)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

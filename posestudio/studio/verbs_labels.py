@@ -78,8 +78,10 @@ def accept(
 
     Raises:
         NotFound: no such person, or nothing is predicted for it.
-        InputError: there is nothing to accept, or the person is of val.
+        InputError: there is nothing to accept, the person is of val, or the limit is no probability.
     """
+    if error_limit is not None:
+        standing.require_chance(error_limit, "error_limit")
     chosen = {"prediction_id": prediction_id, "model": None}
     if prediction_id is None:
         chosen = _prediction(store, instance_id, run, student)

@@ -12,6 +12,7 @@ from posestudio.events import Warned
 from posestudio.store import freeze, runs, snapshots
 from posestudio.store.database import Store
 from posestudio.store.snapshots import ABSENT, PLACED, People
+from posestudio.train import seen
 from posestudio.train.run_folder import RunFolder
 
 Record = dict[str, Any]
@@ -25,11 +26,15 @@ SAME = (
 """Settings that must be equal for the time of one run to say something about another's."""
 
 
-def learning(store: Store) -> Record:
+def learning(store: Store, hold_fold: bool = True) -> Record:
     """What a training that starts now would learn from.
 
+    Args:
+        store: the open project.
+        hold_fold: the setting data.hold_fold of that training.
+
     Returns:
-        people, keypoints (labeled ones of train, the held-out fold aside), fold (held-out people), unlabeled, val
+        people, keypoints (labeled ones of train, held-out people aside), fold (held-out people), unlabeled, val
         (reviewed people), names: for each keypoint {"name", "visible", "occluded", "absent", "open", "taught"} over
         train; since: what differs from the labels of the newest run, as `label_difference`, with its "run_id", or
         None.
@@ -42,7 +47,8 @@ def learning(store: Store) -> Record:
     real = ~people.iscrowd
     train = real & (people.split == "train")
     placed = (people.state == PLACED) & train[:, None]
-    shown = placed & ~people.fold[:, None]
+    held = seen.held(people, hold_fold)
+    shown = placed & ~held[:, None]
     rows = []
     for k, name in enumerate(now.skeleton.keypoints):
         mine = people.state[train, k]
@@ -54,7 +60,7 @@ def learning(store: Store) -> Record:
         })  # fmt: skip
     return {
         "people": int(shown.any(axis=1).sum()), "keypoints": int(shown.sum()),
-        "fold": int((placed.any(axis=1) & people.fold).sum()),
+        "fold": int(held.sum()),
         "unlabeled": int((real & (people.split == "unlabeled")).sum()),
         "val": int((real & people.reviewed & (people.split == "val")).sum()),
         "names": rows, "since": _since(store, people),

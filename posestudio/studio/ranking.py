@@ -25,6 +25,7 @@ from posestudio.studio.json_form import plain
 from posestudio.studio.ledger import PREDICTIONS_FILE
 from posestudio.studio.verbs_runs import get_run, list_runs
 from posestudio.studio.work import Progress
+from posestudio.train import seen
 from posestudio.train.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -255,11 +256,11 @@ def learned_from(project: Path, run_id: str) -> Record:
     """Count people and keypoints whose labels a run is shown; None where it or its snapshot is gone."""
     folder = RunFolder(project / "runs" / run_id)
     try:
-        held = folder.config().data.hold_fold
+        hold_fold = folder.config().data.hold_fold
         people = snapshots.read(project / "snapshots" / str(folder.record()["snapshot"])).people
     except (NotFound, StoreError, KeyError):
         return {"people": None, "keypoints": None}
-    shown = (people.split == "train") & ~people.iscrowd & ~(people.fold & held)
+    shown = (people.split == "train") & ~people.iscrowd & ~seen.held(people, hold_fold)
     placed = (people.state == PLACED) & shown[:, None]
     return {"people": int(placed.any(axis=1).sum()), "keypoints": int(placed.sum())}
 

@@ -24,6 +24,7 @@ from posestudio.core.skeleton import Skeleton
 from posestudio.errors import TrainingError
 from posestudio.predict import cut_crop, load_image
 from posestudio.store.snapshots import People, Snapshot
+from posestudio.train import seen
 from posestudio.train.objective import OPEN, PLACED, Batch
 
 CONTEXT = 1.4
@@ -53,8 +54,8 @@ def split_people(snapshot: Snapshot, config: Config) -> Split:
 
     labeled: train people with a placed keypoint. unlabeled: everyone in train or unlabeled with an open, taught
     keypoint (see `known_state`) or a placed one. Crowds and val take no part. With data.hold_fold, labeled people of
-    the stored fold are kept out of both; with data.cross_fit, each student leaves out a share of the labeled people of
-    its own.
+    the stored fold are kept out of both (see `seen.held`); with data.cross_fit, each student leaves out a share of the
+    labeled people of its own.
 
     Raises:
         TrainingError: there is nobody with a label.
@@ -65,7 +66,7 @@ def split_people(snapshot: Snapshot, config: Config) -> Split:
     placed = (state == PLACED).any(axis=1)
     open_ = ((state == OPEN) & snapshot.taught).any(axis=1)
     fold = single & placed & (people.split == "train") & people.fold
-    held = fold if config.data.hold_fold else np.zeros_like(fold)
+    held = seen.held(people, config.data.hold_fold)
     labeled = single & placed & (people.split == "train") & ~held
     unlabeled = single & (open_ | placed) & np.isin(people.split, ["train", "unlabeled"]) & ~held
     if not labeled.any():

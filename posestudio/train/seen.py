@@ -39,9 +39,7 @@ def labels(project: Path, run_id: str, people: People) -> np.ndarray | None:
 def _shown(snapshot: Snapshot, config: Config, people: People) -> np.ndarray:
     """(2, N, K): the labels of `people` that a training on a snapshot shows to each student."""
     theirs = snapshot.people
-    used = (theirs.split == "train") & ~theirs.iscrowd
-    if config.data.hold_fold:
-        used &= ~theirs.fold
+    used = (theirs.split == "train") & ~theirs.iscrowd & ~held(theirs, config.data.hold_fold)
     shown = np.broadcast_to(
         (theirs.state == PLACED) & used[:, None], (2, *theirs.state.shape)
     ).copy()
@@ -59,6 +57,16 @@ def _shown(snapshot: Snapshot, config: Config, people: People) -> np.ndarray:
     row = places(people.instance_id, theirs.instance_id)
     found[:, row >= 0] = shown[:, row[row >= 0]]
     return found
+
+
+def held(people: People, hold_fold: bool) -> np.ndarray:
+    """(N,) bool: labeled people of the stored fold whom data.hold_fold keeps out of a training on these people.
+
+    Nobody where nobody else is labeled, as in a project of one video, which is all in the fold or not at all.
+    """
+    labeled = (people.state == PLACED).any(axis=1) & (people.split == "train") & ~people.iscrowd
+    fold = labeled & people.fold
+    return fold if hold_fold and (labeled & ~fold).any() else np.zeros_like(fold)
 
 
 def places(wanted: np.ndarray, among: np.ndarray) -> np.ndarray:

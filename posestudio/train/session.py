@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,6 +22,11 @@ BF16_PAYS = ("resnet", "mobilenet_v2", "mobilenet_v3_large")
 """Backbones that train faster in bf16 on a CPU with AVX-512 BF16: 8.1 to 3.9 s, 1.3 to 0.9 s, 1.2 to 1.0 s a PoseDual
 step. Ours, one thread, channels last."""
 
+ALL_HELD = (
+    "All labeled people are in the held-out fold, as a photo or a video is as a whole, so nobody is held out and all "
+    "of them teach. Labels on other photos or videos bring the held-out curve and the alarm for harm."
+)
+
 Progress = Callable[[str, int, int], None]
 """(what, done, in all): told while something takes long before the first step."""
 
@@ -39,7 +44,7 @@ class Session:
     snapshot: Snapshot
     source: data.Source
     learner: loop.Learner
-    voters: list[PoseNet]
+    voters: Sequence[PoseNet]
     learned: np.ndarray
     method: objective.Method
     device: torch.device
@@ -76,6 +81,10 @@ def open_session(
             progress("cutting crops", done, total)
 
     source = data.open_source(snapshot, run.project, config, cutting)
+    fold = source.split.fold
+    all_held = config.data.hold_fold and np.isin(fold, source.split.labeled).any()
+    if all_held:  # and so none is, and these labels judge nothing
+        config = replace(config, data=replace(config.data, hold_fold=False))
     if config.loss.unlabeled > 0 and not source.asks:
         raise TrainingError(
             f"Preset {config.preset} learns from unlabeled people and there are none: no keypoint is open. "
@@ -103,16 +112,27 @@ def open_session(
         unseen = thresholds.unseen(snapshot.people, learned, config, begun=bool(record.get("from")))
         least = thresholds.calibrated(run, learner.averages, source, unseen, method)
         method = replace(method, threshold=least.to(device))
-    voters = {"students": learner.students, "averages": learner.averages, "start": []}
-    voting = voters[config.views.voters]
-    if config.views.voters == "start":
-        voting = [net.to(device) for net in earlier_students(run, record)]
-    notices += snapshot.skeleton.notices
-    if learned[:, source.split.fold].any() and config.data.hold_fold:
+    notices += snapshot.skeleton.notices + ([ALL_HELD] if all_held else [])
+    if learned[:, fold].any() and config.data.hold_fold:
         notices.append("Held-out labels that a run before this one learned judge nothing.")
     return Session(
-        config, snapshot, source, learner, voting, learned, method, device, share, notices
-    )
+        config, snapshot, source, learner, voters(run, config, record, learner), learned, method, device, share,
+        notices,
+    )  # fmt: skip
+
+
+def voters(
+    run: RunFolder, config: Config, record: dict, learner: loop.Learner
+) -> Sequence[PoseNet]:
+    """The networks whose votes make the pool.
+
+    Raises:
+        TrainingError, NotFound: see `earlier_students`.
+    """
+    if config.views.voters == "start":
+        device = next(learner.students[0].parameters()).device
+        return [net.to(device) for net in earlier_students(run, record)]
+    return learner.averages if config.views.voters == "averages" else learner.students
 
 
 def learned_before(run: RunFolder, record: dict, snapshot: Snapshot) -> np.ndarray:

@@ -44,7 +44,10 @@ NO_LOOKS = (
     "Labels are not held out (data.hold_fold off, data.cross_fit 0): the run never looks at labels that it did not "
     "train on, so there is no held-out curve, and no alarm for harm."
 )
-NO_FOLD = "The held-out fold is empty: too few labeled people for one. There is no held-out curve."
+NO_FOLD = (
+    "Nobody is held out: there are too few labeled photos, or one video only, which is never parted. There is no "
+    "held-out curve, and no alarm for harm."
+)
 NO_UNLABELED = "Nobody is unlabeled. Only the method supervised can train; the others need photos without labels."
 RESUME_NOTE = "It goes on with the labels that it began with; for newer ones, train from it."
 

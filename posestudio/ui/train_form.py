@@ -109,7 +109,7 @@ class TrainForm:
         free = job is None or not job.alive
         try:
             chosen = settings.complete(asked.preset, asked.size, self._all(asked))
-            found = self.studio.call("learning")
+            found = self.studio.call("learning", hold_fold=chosen.data.hold_fold)
             seconds, words = reads_runs.seconds(self.studio, asked, chosen)
             offer = self.studio.call("overview")["val"]["offer"]
         except PoseStudioError as error:

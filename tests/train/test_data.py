@@ -15,8 +15,10 @@ from posestudio import config
 from posestudio.core import color, geometry, skeleton
 from posestudio.core.skeleton import COCO17
 from posestudio.errors import TrainingError
+from posestudio.events import Warned
 from posestudio.store import snapshots
-from posestudio.train import data, objective, worker
+from posestudio.train import data, objective, seen, session, worker
+from posestudio.train.run_folder import RunFolder
 from tests.train import people
 
 
@@ -186,6 +188,24 @@ def test_split_people(project: Path, snapshot: snapshots.Snapshot):
     assert held.unlabeled.tolist() == [2, 3, 4, 6, 7, 8, 9]
     free = data.split_people(frozen, settings(**{"data.hold_fold": False}))
     assert free.labeled.tolist() == [0, 1, 2, 3, 4] and free.fold.tolist() == [0, 1]
+
+
+def test_a_fold_with_every_label_is_not_held_out(tmp_path: Path):
+    """One video, or one labeled photo: its labels teach, judge nothing, and are known as learned; the run says so."""
+    fold = np.arange(8) < 6
+    points, split = people.draw(tmp_path / "images", 8), np.array(["train"] * 6 + ["unlabeled"] * 2)
+    rows = people.people(points, split, fold=fold)
+    frozen = snapshots.Snapshot("x", people.SKELETON, rows, np.ones(4, bool))
+    assert data.split_people(frozen, settings()).labeled.tolist() == [0, 1, 2, 3, 4, 5]
+    assert data.split_people(frozen, settings()).unlabeled.tolist() == list(range(8))
+    run = people.write_run(
+        tmp_path, "one", people.write_snapshot(tmp_path, rows), {"train.steps": 2}
+    )
+    assert worker.run(run)["fold"] == {}
+    said = [event.message for event in RunFolder(run).events() if isinstance(event, Warned)]
+    assert session.ALL_HELD in said
+    shown = seen.labels(tmp_path, "one", rows)
+    assert shown is not None and (shown.any(axis=(0, 2)) == fold).all()
 
 
 def test_labels_of_people_who_are_not_train_teach_nothing(

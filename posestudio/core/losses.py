@@ -12,7 +12,7 @@ def heatmap_mse(prediction: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     Args:
         prediction: (B, K, H, W).
         target: (B, K, H, W).
-        weight: (B, K), multiplies both maps before they are compared.
+        weight: (B, K), multiplies both maps before they are compared, so a keypoint counts by its square.
 
     Returns:
         A scalar.

@@ -252,7 +252,7 @@ def hard_target(
     are moved as points and redrawn, so the Gaussian keeps its width; unrefined maps are warped, as PoseDual does.
 
     Returns:
-        target (U, K, h, w) and weight (U, K).
+        target (U, K, h, w) and weight (U, K) of `losses.heatmap_mse`, the root of how much a keypoint counts.
     """
     if batch.state is None or batch.placed_xy is None:
         raise ValueError("hard_target needs a batch with unlabeled people")
@@ -283,4 +283,4 @@ def hard_target(
     seen = seen | raw
     unsure = (batch.state == OPEN) & batch.taught & ~offered
     weight = ((placed | offered) & seen).to(target.dtype)
-    return target, weight + config.loss.soft * unsure
+    return target, weight + config.loss.soft**0.5 * unsure  # the loss squares it

@@ -320,3 +320,17 @@ def test_a_batch_without_an_open_keypoint_says_nothing_of_offers():
             nets, one, method("paper"), weight=1.0, generator=torch.Generator().manual_seed(3)
         )
         assert names & named.keys() == (names if kind == objective.OPEN else set())
+
+
+@pytest.mark.parametrize("soft", [0.25, 0.5, 2.0])
+def test_keypoints_without_an_offer_count_as_much_as_loss_soft_says(soft: float):
+    """The loss of a step is linear in loss.soft, not quadratic."""
+    given, nets = batch(), students()
+    missed = []
+    for asked in (1.0, soft):
+        settings = method("paper", **{"select.limit": 1e-9, "loss.soft": asked})
+        named = objective.semi_supervised(
+            nets, given, settings, weight=1.0, generator=torch.Generator().manual_seed(3)
+        )
+        missed.append(named["loss_unlabeled"].item())
+    assert missed[0] > 0 and missed[1] == pytest.approx(soft * missed[0])

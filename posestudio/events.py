@@ -24,8 +24,9 @@ class Stepped:
     """Steps up to `step` are done. Losses and shares are means since the last such event.
 
     kept: share of the open, taught keypoints that received a pseudo-target, in [0, 1]. peak: mean height of the offers
-    for them, and distance: mean distance in heatmap cells between the two students' peaks; these and uncertainty are
-    None where no keypoint of the steps was open, or without pseudo-targets (0 in older runs).
+    for them, and distance: mean distance in heatmap cells between the two voters' peaks; these and uncertainty are
+    None where no keypoint of the steps was open, or without pseudo-targets, distance with one voter too (0 in older
+    runs).
     """
 
     step: int

@@ -95,7 +95,7 @@ class Alarms:
         self.known = max(self.known, known)
         if self.dropped or "peak" not in means:
             return []
-        found = [*self._empty(step, means["kept"]), *self._coupled(step, means["distance"])]
+        found = [*self._empty(step, means["kept"]), *self._coupled(step, means.get("distance"))]
         return [*found, *(self._faded(step, means) or self._strange(step, means))]
 
     def _faded(self, step: int, means: Mapping[str, float]) -> list[Warned]:
@@ -176,8 +176,8 @@ class Alarms:
                 "--set pool.threshold, or start --from a run on labels.",
             )  # fmt: skip
 
-    def _coupled(self, step: int, distance: float) -> Iterator[Warned]:
-        if self.students < 2:
+    def _coupled(self, step: int, distance: float | None) -> Iterator[Warned]:
+        if self.students < 2 or distance is None:
             return
         if self.first_distance is None:
             self.first_distance = distance

@@ -114,20 +114,19 @@ def semi_supervised(
 
     Returns:
         Named scalars, those of `supervised` among them. "missed": the unweighted loss on pseudo-targets, "blank": what
-        blank maps would have for it; where a keypoint of the batch is open and taught, "kept": the share of those with
-        an accepted offer, "peak" and "uncertainty": their offers' means, "distance": mean cells between the first and
-        the last voter's peaks.
+        blank maps would have for it; where open, taught keypoints are there, "kept": the share of them with an accepted
+        offer, "peak" and "uncertainty": their offers' means, "distance": mean cells between two voters' peaks.
     """
     if batch.unlabeled is None or batch.state is None:
         raise ValueError("semi_supervised needs a batch with unlabeled people")
     config = method.config
-    open_ = (batch.state == OPEN) & batch.taught
-    asks = bool(open_.any())  # before the networks, for on a GPU this waits for what was begun
+    asked = _asked(batch)
     named = supervised(students, batch, method)
     views = draw_views(
         generator, batch.unlabeled, config.views.count, config.data.color, mirror=method.mirrors
     )
-    votes = [predict_views(voter, views, method) for voter in voters or students]
+    whose = voters or students
+    votes = [predict_views(voter, views, method) for voter in whose]
     pool = make_pool(votes, method, generator)
     pool = choose(pool, batch) if choose else pool
     costs = pool.score.new_zeros(3)
@@ -146,19 +145,29 @@ def semi_supervised(
         "loss_unlabeled": weight * total.detach(),
         "missed": missed.detach(),
         "blank": blank.detach(),
-        **(_answers(pool, votes, open_) if asks else {}),
+        **_answers(pool, votes if whose[0] is not whose[-1] else (), asked),
     }
 
 
-def _answers(pool: Pool, votes: Sequence[Votes], open_: Tensor) -> dict[str, Tensor]:
-    """What the pool says of the keypoints (B, K) that are open, in means."""
-    asked = open_.to(pool.score.dtype)
-    return {
+def _asked(batch: Batch) -> Tensor | None:
+    """1 where a keypoint (U, K) is open and taught, else 0; None when there is none.
+
+    Asked before the networks run, for on a GPU it waits for what was begun.
+    """
+    found = (batch.state == OPEN) & batch.taught
+    return found.to(batch.labeled.dtype) if found.any() else None
+
+
+def _answers(pool: Pool, votes: Sequence[Votes], asked: Tensor | None) -> dict[str, Tensor]:
+    """What the pool says of the keypoints asked, in means; votes: of two voters or more, else none."""
+    if asked is None:
+        return {}
+    found = {
         "kept": _mean((pool.chosen >= 0).to(asked.dtype), asked),
         "uncertainty": _mean(pool.uncertainty, asked),
         "peak": _mean(pool.score, asked),
-        "distance": _mean(_apart(votes)[None], asked),
     }
+    return found | {"distance": _mean(_apart(votes)[None], asked)} if votes else found
 
 
 def _costs(maps: Tensor, target: Tensor, weight: Tensor, state: Tensor) -> Tensor:

@@ -124,14 +124,15 @@ def open_session(
 def voters(
     run: RunFolder, config: Config, record: dict, learner: loop.Learner
 ) -> Sequence[PoseNet]:
-    """The networks whose votes make the pool.
+    """The networks whose votes make the pool, one for each student or more; one earlier student votes for two.
 
     Raises:
         TrainingError, NotFound: see `earlier_students`.
     """
     if config.views.voters == "start":
         device = next(learner.students[0].parameters()).device
-        return [net.to(device) for net in earlier_students(run, record)]
+        nets = [net.to(device) for net in earlier_students(run, record)]
+        return nets + nets[-1:] * (config.views.students - len(nets))
     return learner.averages if config.views.voters == "averages" else learner.students
 
 

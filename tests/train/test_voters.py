@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from posestudio.errors import TrainingError
+from posestudio.events import Stepped, Warned
 from posestudio.models.weights import load_student
 from posestudio.train import session, worker
 from tests.train import people
@@ -40,6 +41,22 @@ def test_distill_makes_one_student_from_two_that_stay_as_they_are(project: Path)
 def test_distill_without_a_run_to_learn_from_says_so(project: Path):
     with pytest.raises(TrainingError, match="--from RUN"):
         worker.run(make_run(project, "none", "distill").path)
+
+
+def test_one_earlier_student_votes_for_two(project: Path):
+    """A run from distill has one student; two that learn from it are not coupled by that."""
+    worker.run(make_run(project, "lone", "distill", start="start").path)
+    changes = {"views.voters": "start", "pool.threshold": 0.0, "train.steps": 20}
+    for preset in ("paper", "best"):
+        run = make_run(project, f"two-{preset}", preset, start="lone", changes=changes)
+        opened = session.open_session(run, steps=20)
+        assert len(opened.voters) == 2 and opened.voters[0] is opened.voters[1]
+        worker.run(run.path)
+        assert run.status() == "done" and list(run.students()) == ["a", "b"]
+        codes = {event.code for event in run.events() if isinstance(event, Warned)}
+        assert "coupling" not in codes
+        steps = [event for event in run.events() if isinstance(event, Stepped)]
+        assert all(event.kept is not None and event.distance is None for event in steps)
 
 
 def test_averages_vote_in_best_and_students_in_paper(project: Path):

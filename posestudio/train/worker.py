@@ -23,7 +23,7 @@ from posestudio.train.session import Progress, Session, default_device, open_ses
 from posestudio.train.watch import Tell, Watch, best_of
 
 TRIAL_STEPS = 12
-"""Steps that are timed, and thrown away, to turn minutes into steps."""
+"""Steps that are timed, and thrown away, to turn minutes into steps; as many of each kind that takes its own time."""
 
 Choose = Callable[[objective.Pool, objective.Batch], objective.Pool]
 
@@ -168,14 +168,24 @@ def length(folder: RunFolder, share: tuple[int, int], progress: Progress | None)
         if share[1] > 1:
             raise TrainingError("A distributed run needs train.steps, not minutes.")
         trial = open_session(folder, steps=TRIAL_STEPS, progress=progress)
-        times = [time.perf_counter()]
-        for _ in _steps(trial, 1, TRIAL_STEPS, make_objective(trial)):
-            times.append(time.perf_counter())
-        paces = sorted(after - before for before, after in zip(times[2:], times[3:], strict=False))
-        pace = paces[len(paces) // 2]
-        record["steps"] = max(1, round(config.train.minutes * 60 / pace))
+        seconds, delay = config.train.minutes * 60, config.loss.delay
+        early = 0.0  # steps on labels alone, where they are enough to be timed
+        if config.loss.unlabeled > 0 and delay >= TRIAL_STEPS:
+            pace = _pace(trial, 1)
+            early = min(delay, seconds / pace)
+            seconds -= early * pace
+        record["steps"] = max(1, round(early + seconds / _pace(trial, delay + 1)))
         folder.write_json("run.json", record)
     return int(record["steps"])
+
+
+def _pace(trial: Session, first: int) -> float:
+    """Seconds of a step, the median of TRIAL_STEPS from one on, without the first two."""
+    times = [time.perf_counter()]
+    for _ in _steps(trial, first, first + TRIAL_STEPS - 1, make_objective(trial)):
+        times.append(time.perf_counter())
+    paces = sorted(after - before for before, after in zip(times[2:], times[3:], strict=False))
+    return paces[len(paces) // 2]
 
 
 def keep(

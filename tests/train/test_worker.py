@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -249,6 +250,39 @@ def test_minutes_become_steps_once(project: Path, snapshot: str):
     steps = folder.record()["steps"]
     assert folder.metrics()["steps"] == steps and 1 <= steps < 9999
     assert worker.length(folder, (0, 1), None) == steps
+
+
+@pytest.mark.parametrize(
+    ("delay", "unlabeled", "steps"),
+    [(0, 1.0, 20), (5, 1.0, 20), (24, 1.0, 24 + 12), (100, 1.0, 60), (24, 0.0, 60)],
+)
+def test_minutes_count_the_cheap_steps_before_pseudo_targets_as_cheap(
+    project: Path,
+    snapshot: str,
+    monkeypatch: pytest.MonkeyPatch,
+    delay: int,
+    unlabeled: float,
+    steps: int,
+):
+    """On a clock by which a step on labels takes a second and another one three, a minute is so many steps."""
+    settings = {"train.minutes": 1.0, "loss.delay": delay, "loss.unlabeled": unlabeled}
+    run = people.write_run(project, f"delay-{delay}-{unlabeled}", snapshot, settings)
+    labels, both, passed = objective.supervised, objective.semi_supervised, 0
+
+    def on_labels(*given):
+        nonlocal passed
+        passed += 1
+        return labels(*given)
+
+    def on_both(*given, **named):
+        nonlocal passed
+        passed += 2
+        return both(*given, **named)
+
+    monkeypatch.setattr(objective, "supervised", on_labels)
+    monkeypatch.setattr(objective, "semi_supervised", on_both)
+    monkeypatch.setattr(worker, "time", SimpleNamespace(perf_counter=lambda: float(passed)))
+    assert worker.length(RunFolder(run), (0, 1), None) == steps
 
 
 def test_a_run_on_a_skeleton_without_partners_says_that_it_mirrors_nothing(tmp_path: Path):

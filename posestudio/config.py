@@ -147,7 +147,7 @@ class PoolConfig:
     gate: Literal["fixed", "quantile", "calibrated"] = "fixed"
     """Where the threshold comes from: pool.threshold; for each keypoint the peak that the share pool.quantile of the
     step's offers stays below; or for each keypoint the least peak from which pool.precision of the offers for labels
-    that the student never saw are right (needs data.hold_fold, or --from a run with data.cross_fit)."""
+    that the student never saw are right (needs --from a run, and data.hold_fold or that run's data.cross_fit)."""
     threshold: float = 0.3
     """Peak below which an offer is rejected; 0 or less keeps all. The publication's value is unknown."""
     quantile: float = 0.3

@@ -44,9 +44,14 @@ def start_run(
 
     Raises:
         ConfigError: a setting is wrong. InputError: weights beside a run to start from. NotFound: no such run to start
-        from. TrainingError: there are no labels.
+            from. TrainingError: there are no labels, or thresholds are to be read off students who know nothing yet.
     """
     chosen = config.from_dict(settings)
+    if chosen.pool.gate == "calibrated" and chosen.loss.unlabeled > 0 and from_run is None:
+        raise TrainingError(
+            "pool.gate=calibrated reads its thresholds off trained students, once, and this run starts from scratch.\n"
+            "Start from a run (--from RUN), or take pool.gate=fixed."
+        )
     if from_run is not None:
         if weights is not None:
             raise InputError(

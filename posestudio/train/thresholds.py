@@ -150,6 +150,6 @@ def _least(score: np.ndarray, right: np.ndarray, precision: float) -> float:
 
 
 def _ungated(config: Config) -> Config:
-    """The same settings with every offer accepted and a peak to the cell's fraction."""
+    """The same settings with every offer accepted, and an offer of each student's own votes."""
     kept = replace(config.pool, gate="fixed", threshold=0.0, share=False)
     return replace(config, pool=kept)

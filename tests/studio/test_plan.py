@@ -1,13 +1,15 @@
-"""What Train says before a training: whose labels would teach, who is held out, and that a run does the same."""
+"""What Train says before a training: whose labels would teach, who is held out, and which runs cannot begin."""
 
 from pathlib import Path
 
 import pytest
 
 from posestudio import config
+from posestudio.errors import TrainingError
 from posestudio.store import freeze, snapshots
 from posestudio.store.database import Store
 from posestudio.studio.plan import learning
+from posestudio.studio.verbs_runs import start_run
 from posestudio.train import data
 from tests import edited
 
@@ -32,3 +34,14 @@ def test_people_and_fold_are_those_of_the_training(tmp_path: Path, share: str, h
     assert found["people"] + held == edited.LABELED
     placed = (frozen.people.state == snapshots.PLACED).sum(axis=1)
     assert found["keypoints"] == placed[parts.labeled].sum()
+
+
+def test_thresholds_are_not_read_off_students_who_know_nothing(tmp_path: Path):
+    made, asked = edited.make(tmp_path), {"pool.gate": "calibrated"}
+    before = sorted((made.folder / "runs").iterdir())
+    with Store(made.folder) as store:
+        with pytest.raises(TrainingError, match="Start from a run") as caught:
+            start_run(store, config.to_dict(config.make("best", "tiny", asked)))
+        assert len(str(caught.value).splitlines()) == 2
+        assert sorted((made.folder / "runs").iterdir()) == before
+        start_run(store, config.to_dict(config.make("supervised", "tiny", asked)))

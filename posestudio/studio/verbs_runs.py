@@ -47,24 +47,7 @@ def start_run(
             from. TrainingError: there are no labels, or thresholds are to be read off students who know nothing yet.
     """
     chosen = config.from_dict(settings)
-    if chosen.pool.gate == "calibrated" and chosen.loss.unlabeled > 0 and from_run is None:
-        raise TrainingError(
-            "pool.gate=calibrated reads its thresholds off trained students, once, and this run starts from scratch.\n"
-            "Start from a run (--from RUN), or take pool.gate=fixed."
-        )
-    if from_run is not None:
-        if weights is not None:
-            raise InputError(
-                f"A run from {from_run} starts with that run's students, so {weights} would not be read.\n"
-                "Leave out the weights file (--weights), or the run to start from (--from)."
-            )
-        before = RunFolder(store.project / "runs" / get_run(store, from_run)["run_id"])
-        if not before.students():
-            raise NotFound(
-                f"Run {from_run} has no students to start from.\n"
-                f"Go on with it: Resume on Train, or posestudio train --resume {from_run}"
-            )
-        from_run = before.path.name
+    from_run = _beginning(store, chosen, from_run, weights)
     frozen_now = freeze.freeze(store)
     people = frozen.read(Path(frozen_now["path"])).people
     placed = (people.state == frozen.PLACED).any(axis=1) & ~people.iscrowd
@@ -99,6 +82,31 @@ def start_run(
     return {
         "run_id": run_id, "snapshot_id": frozen_now["snapshot_id"], "labeled": labeled, "val": val, "notes": notes,
     }  # fmt: skip
+
+
+def _beginning(
+    store: Store, chosen: config.Config, from_run: str | None, weights: str | None
+) -> str | None:
+    """The id of the run to start from, None to start from scratch; see `start_run`."""
+    if chosen.pool.gate == "calibrated" and chosen.loss.unlabeled > 0 and from_run is None:
+        raise TrainingError(
+            "pool.gate=calibrated reads its thresholds off trained students, once, and this run starts from scratch.\n"
+            "Start from a run (--from RUN), or take pool.gate=fixed."
+        )
+    if from_run is None:
+        return None
+    if weights is not None:
+        raise InputError(
+            f"A run from {from_run} starts with that run's students, so {weights} would not be read.\n"
+            "Leave out the weights file (--weights), or the run to start from (--from)."
+        )
+    before = RunFolder(store.project / "runs" / get_run(store, from_run)["run_id"])
+    if not before.students():
+        raise NotFound(
+            f"Run {from_run} has no students to start from.\n"
+            f"Go on with it: Resume on Train, or posestudio train --resume {from_run}"
+        )
+    return before.path.name
 
 
 def _new_folder(store: Store) -> str:

@@ -200,12 +200,16 @@ def test_an_interrupted_import_that_is_saved_all_the_same_keeps_its_files(
     real = images.add_image_sources
 
     def interrupted(*given: Any) -> None:
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
         real(*given)
 
     monkeypatch.setattr(images, "add_image_sources", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        import_images(store, [put(tmp_path / "in", a=jpeg(1), b=jpeg(2))])
+    heard = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a background job
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            import_images(store, [put(tmp_path / "in", a=jpeg(1), b=jpeg(2))])
+    finally:
+        signal.signal(signal.SIGINT, heard)
     assert verify(store)["problems"] == [] and len(images.list_images(store)) == 2
 
 
